@@ -1,0 +1,335 @@
+import { readFileSync } from "node:fs";
+import { CLOCK, CODEC, type Container, createContainer, RANDOM, runWithOptions, type Token } from "@rap/core";
+import {
+  type AnyFn,
+  type Awaitable,
+  type Channel,
+  type Limits,
+  limits,
+  type MetadataInit,
+  msgpack,
+  RapError,
+  Shape,
+  systemClock,
+  systemRandom,
+  toMetadata,
+} from "@rap/protocol";
+import { parseAddress, TimerWheel, type TlsClientOptions, type Transport, tcp, tls, unix } from "@rap/transport";
+import { type CallOptions, mergeOptions } from "./options";
+import { type ClientCore, type ClientEvent, Pool } from "./pool";
+import { ChannelCall } from "./remote-channel";
+import type { KindArgs, Only, Remote, RemoteFn, RemoteService, Result } from "./remote-function";
+import { RemoteStream, StreamCall } from "./remote-stream";
+import { type CallArguments, isSource, type Target, UnaryCall } from "./send";
+
+export interface ClientOptions {
+  /** Addresses to call: `"tcp://host:port"`, `"tls://host:port"`, `"unix:/path"`. More can be added with `addConn`. */
+  target?: string | readonly string[];
+  /** TLS to every `host:port`, with Node's own option names. The host's name is verified. Minimum TLS 1.2. */
+  tls?: TlsClientOptions;
+  /** File of the certificate to trust, instead of `tls`. */
+  sslCertPath?: string;
+  /** Milliseconds a call with one result may take. Default 30 000. */
+  timeout?: number;
+  /** Pings while calls are open and nothing comes; false for none. Default `{ interval: 30_000, timeout: 10_000 }`. */
+  keepalive?: { interval?: number; timeout?: number } | false;
+  /** Milliseconds before the first and between later tries to reconnect, at most. Default `{ initial: 200, max: 30_000 }`. */
+  reconnect?: { initial?: number; max?: number };
+  /** Sent with the handshake; the server sees it on the connection. */
+  metadata?: MetadataInit;
+  /** Limits that differ from the defaults. */
+  limits?: Partial<Limits>;
+  /** Further ways to connect, by the scheme of an address. */
+  transports?: readonly Transport[];
+  /** Where codec, clock and randomness come from if they are registered there. */
+  container?: Container;
+}
+
+export interface ClientStats {
+  connections: number;
+  /** Calls that are not over. */
+  inFlight: number;
+  /** Calls that wait for a connection. */
+  waiting: number;
+  /** Entries of the timer wheel: deadlines and one watch per connection. */
+  timers: number;
+}
+
+type Kind = "unary" | "stream" | "channel";
+
+/** Calls functions on servers as if they were here: `client.register<typeof sum>("sum")`, then `await sum(1, 2)`. */
+export class Client implements AsyncDisposable {
+  readonly #core: ClientCore;
+  readonly #pool: Pool;
+  readonly #transports = new Map<string, Transport>();
+  readonly #secure: boolean;
+  readonly #listeners = new Map<ClientEvent, Set<(event: unknown) => void>>();
+  /** What a callable of this client stands for. */
+  readonly #remotes = new WeakMap<object, { kind: Kind; target: Target }>();
+
+  constructor(options: ClientOptions = {}) {
+    const { keepalive, reconnect } = options;
+    const table = limits({
+      ...(keepalive === false && { keepaliveInterval: Number.MAX_SAFE_INTEGER }),
+      ...(keepalive && keepalive.interval !== undefined && { keepaliveInterval: keepalive.interval }),
+      ...(keepalive && keepalive.timeout !== undefined && { keepaliveTimeout: keepalive.timeout }),
+      ...(reconnect?.initial !== undefined && { reconnectInitialBackoff: reconnect.initial }),
+      ...(reconnect?.max !== undefined && { reconnectMaxBackoff: reconnect.max }),
+      ...options.limits,
+    });
+    const container = createContainer(options.container);
+    const injected = <T>(token: Token<T>, fallback: () => T): T =>
+      container.isRegistered(token, true) ? container.resolve(token) : fallback();
+    const clock = injected(CLOCK, () => systemClock);
+    const secure = options.tls ?? fromFile(options.sslCertPath);
+    this.#secure = secure !== undefined;
+    for (const transport of [tcp(), tls({ client: secure ?? {} }), unix(), ...(options.transports ?? [])]) {
+      this.#transports.set(transport.scheme, transport);
+    }
+    const core = {
+      limits: table,
+      clock,
+      random: injected(RANDOM, () => systemRandom),
+      wheel: new TimerWheel(clock),
+      codecs: [injected(CODEC, () => msgpack({ maxDepth: table.maxDepth, maxCost: table.maxDecodeBytes, maxMapEntries: table.maxMapEntries }))],
+      info: "rap-js/0.1.0",
+      metadata: toMetadata(options.metadata),
+      timeout: options.timeout ?? table.timeout,
+      emit: (event: ClientEvent, detail: object) => this.#emit(event, detail),
+    };
+    this.#core = Object.assign(core, { pool: undefined as never as Pool });
+    this.#pool = new Pool(this.#core);
+    Object.assign(this.#core, { pool: this.#pool });
+    for (const address of typeof options.target === "string" ? [options.target] : (options.target ?? [])) this.#add(address);
+  }
+
+  /** Adds a server to call. Calls are spread over all of them by the fewest in flight. */
+  addConn(host: string, port: number, _options: { weight?: number } = {}): this {
+    const scheme = this.#secure ? "tls" : "tcp";
+    this.#add(`${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`);
+    return this;
+  }
+
+  /**
+   * Connects; resolves once one address answers and keeps trying the others. Without any address that is
+   * `localhost:9000`. Rejects with UNAVAILABLE when none answers.
+   */
+  async start(): Promise<this> {
+    if (this.#pool.addresses.length === 0) this.addConn("localhost", 9000);
+    await this.#pool.start();
+    return this;
+  }
+
+  /** Lets running calls finish for `graceMs` (default 2 000), cancels the rest and closes. Always resolves. */
+  async stop(options: { graceMs?: number } = {}): Promise<void> {
+    await this.#pool.stop(options.graceMs ?? this.#core.limits.abortGrace);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /** A function with one result, by its name and type: `client.register<typeof sum>("sum")`. */
+  register<F extends AnyFn>(
+    name: Only<F, "unary", "use registerGen() for an async generator, registerChannel() for a channel">,
+    options?: CallOptions & { group?: string },
+  ): Remote<F>;
+  /** The function itself, or a stub of it: its name, and whether it streams, are read from the value. */
+  register<F extends AnyFn>(fn: F, options?: CallOptions & { name?: string; group?: string }): Remote<F>;
+  register(what: unknown, options: CallOptions & { name?: string; group?: string } = {}): unknown {
+    if (typeof what !== "function") return this.#remote("unary", what, options);
+    return this.#remote(isGenerator(what) ? "stream" : "unary", options.name ?? what.name, options);
+  }
+
+  /** A function that gives a stream: an async generator, or one that returns an async iterable. */
+  registerGen<F extends AnyFn>(
+    name: Only<F, "stream", "not an async generator">,
+    options: CallOptions & { group?: string } = {},
+  ): Remote<F> {
+    return this.#remote("stream", name, options) as Remote<F>;
+  }
+
+  /** A duplex function of one `Channel`. */
+  registerChannel<F extends AnyFn>(
+    name: Only<F, "channel", "not a function of one Channel">,
+    options: CallOptions & { group?: string } = {},
+  ): Remote<F> {
+    return this.#remote("channel", name, options) as Remote<F>;
+  }
+
+  /**
+   * A whole group as one typed object. Types are gone at run time, so methods that stream must be named:
+   * `client.service<Bank>("bank", { statement: "stream" })`; the compiler checks that all are.
+   */
+  service<S>(group: string, ...rest: KindArgs<S>): RemoteService<S> {
+    const [kinds = {}, options = {}] = rest as [Readonly<Record<string, Kind>>?, CallOptions?];
+    const functions = new Map<string, unknown>();
+    return new Proxy(Object.create(null) as object, {
+      get: (_, name) => {
+        // What a promise, a logger or JSON looks for on any object is no remote function.
+        if (typeof name !== "string" || NOT_REMOTE.has(name)) return undefined;
+        if (!functions.has(name)) {
+          const kind = Object.hasOwn(kinds, name) ? kinds[name]! : "unary";
+          functions.set(name, this.#remote(kind, name, { ...options, group }));
+        }
+        return functions.get(name);
+      },
+    }) as RemoteService<S>;
+  }
+
+  /** Calls a function that was registered here, or any function by its own name in the default group. */
+  invoke<A extends readonly unknown[], R>(fn: RemoteFn<A, R>, args: A, options?: CallOptions): R;
+  invoke<F extends AnyFn>(fn: F, args: Parameters<F> | Record<string, unknown>, options?: CallOptions): Result<F>;
+  invoke(fn: AnyFn, args: CallArguments, options?: CallOptions): unknown {
+    const { kind, target } = this.#remotes.get(fn) ?? {
+      kind: isGenerator(fn) ? ("stream" as const) : ("unary" as const),
+      target: targetOf(undefined, fn.name, undefined),
+    };
+    return this.#call(kind, options === undefined ? target : withOptions(target, options), args);
+  }
+
+  /** Calls a function by its name; arguments by position or, where the server declared names, by name. */
+  invokeByName<R = unknown>(
+    name: string,
+    args: readonly unknown[] | Record<string, unknown> = [],
+    options: CallOptions & { group?: string } = {},
+  ): Promise<R> {
+    const { group, ...call } = options;
+    return this.#unary(targetOf(group, name, mergeOptions({}, call)), args) as Promise<R>;
+  }
+
+  /** Calls back at an event of a connection; dispose what it returns to stop that. */
+  on(event: ClientEvent, listener: (event: unknown) => void): Disposable {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners.add(listener));
+    return { [Symbol.dispose]: () => void listeners.delete(listener) };
+  }
+
+  stats(): ClientStats {
+    const { connections, waiting } = this.#pool;
+    return {
+      connections: connections.length,
+      inFlight: connections.reduce((sum, { streams }) => sum + streams, 0),
+      waiting,
+      timers: this.#core.wheel.size,
+    };
+  }
+
+  #add(address: string): void {
+    const { scheme } = parseAddress(address);
+    const transport = this.#transports.get(scheme);
+    if (transport === undefined) {
+      throw Object.assign(new TypeError(`no transport for ${address}: give one in "transports"`), { code: "ERR_RAP_ADDRESS" });
+    }
+    this.#pool.add(transport, address);
+  }
+
+  #emit(event: ClientEvent, detail: object): void {
+    for (const listener of this.#listeners.get(event) ?? []) {
+      try {
+        listener(detail);
+      } catch (error) {
+        process.emitWarning(error as Error, { detail: `a listener of the client's "${event}" event failed` });
+      }
+    }
+  }
+
+  /** A callable for a function on the server. */
+  #remote(kind: Kind, name: unknown, { group, name: _name, ...options }: CallOptions & { group?: string; name?: string }): unknown {
+    return this.#callable(kind, targetOf(group, name, mergeOptions({}, options)));
+  }
+
+  #callable(kind: Kind, target: Target): unknown {
+    const call =
+      kind === "unary"
+        ? (...args: unknown[]) => this.#unary(target, args)
+        : kind === "stream"
+          ? (...args: unknown[]) => this.#stream(target, args)
+          : (handler: (channel: Channel) => Awaitable<void>) => this.#runChannel(target, handler);
+    const remote = Object.assign(call, {
+      with: (options: CallOptions) => this.#callable(kind, withOptions(target, options)),
+      rpcName: target.text,
+      ...(kind === "channel" && {
+        open: (options?: CallOptions) => this.#open(options === undefined ? target : withOptions(target, options)),
+      }),
+    });
+    this.#remotes.set(remote, { kind, target });
+    return remote;
+  }
+
+  #call(kind: Kind, target: Target, args: CallArguments): unknown {
+    if (kind === "unary") return this.#unary(target, args);
+    if (kind === "stream") return this.#stream(target, args);
+    throw Object.assign(new TypeError(`${target.text} is a channel: call it, or open() it`), { code: "ERR_RAP_CALL" });
+  }
+
+  #unary(target: Target, args: CallArguments): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const shape = Array.isArray(args) && args.some(isSource) ? Shape.CLIENT_STREAM : Shape.UNARY;
+      new UnaryCall(this.#core, target, shape, args, resolve, reject).launch();
+    });
+  }
+
+  #stream(target: Target, args: CallArguments): RemoteStream<unknown> {
+    const call = new StreamCall(this.#core, target, args);
+    call.launch();
+    return new RemoteStream(call);
+  }
+
+  #open(target: Target): Promise<Channel> {
+    return new Promise((resolve, reject) => {
+      new ChannelCall(this.#core, target, resolve, reject).launch();
+    });
+  }
+
+  async #runChannel(target: Target, handler: (channel: Channel) => Awaitable<void>): Promise<void> {
+    const channel = await this.#open(target);
+    try {
+      await handler(channel);
+    } catch (error) {
+      await channel.close(RapError.is(error) ? error : new RapError("CANCELLED", "the caller's side of the channel failed"));
+      throw error;
+    }
+    await channel.close();
+  }
+}
+
+/** A promise's outcome as a value: never throws for a `RapError`, and lets any other error through. */
+export async function safe<T>(promise: Promise<T>): Promise<{ ok: true; value: T } | { ok: false; error: RapError }> {
+  try {
+    return { ok: true, value: await promise };
+  } catch (error) {
+    if (RapError.is(error)) return { ok: false, error };
+    throw error;
+  }
+}
+
+/** Runs `fn` so that every call made inside, however deep, has these options unless it says otherwise itself. */
+export function withCallOptions<R>(options: Pick<CallOptions, "timeout" | "signal" | "metadata">, fn: () => R): R {
+  return runWithOptions(mergeOptions({}, options), fn);
+}
+
+/** Names that the language, a logger or a test looks for on any object. */
+const NOT_REMOTE = new Set(["then", "catch", "finally", "toJSON", "inspect", "constructor", "asymmetricMatch", "nodeType", "$$typeof"]);
+
+const encoder = new TextEncoder();
+
+function targetOf(group = "default", name: unknown, options: CallOptions | undefined): Target {
+  if (typeof name !== "string" || name === "") {
+    throw Object.assign(new TypeError("a remote function needs a name; an anonymous function has none"), { code: "ERR_RAP_REGISTER" });
+  }
+  const text = `${group}/${name}`;
+  return { group, name, text, bytes: encoder.encode(text), options };
+}
+
+function withOptions(target: Target, options: CallOptions): Target {
+  return { ...target, options: mergeOptions(target.options ?? {}, options) };
+}
+
+function isGenerator(fn: unknown): boolean {
+  return Object.prototype.toString.call(fn) === "[object AsyncGeneratorFunction]";
+}
+
+function fromFile(path: string | undefined): TlsClientOptions | undefined {
+  return path === undefined ? undefined : { ca: readFileSync(path) };
+}

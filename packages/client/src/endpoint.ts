@@ -1,0 +1,168 @@
+import { type GoawayCode, messageOf, RapError, type Timer } from "@rap/protocol";
+import { Connection, type ConnectionHost, type Transport } from "@rap/transport";
+import { Backoff } from "./backoff";
+import type { ClientCore, Pool } from "./pool";
+
+/**
+ * One address and the connection to it. Keeps one alive: dials again, with backoff, when it is lost, and at once
+ * when the server says goodbye, while calls on the old connection finish.
+ */
+export class Endpoint implements ConnectionHost {
+  readonly address: string;
+  readonly #core: ClientCore;
+  readonly #pool: Pool;
+  readonly #transport: Transport;
+  readonly #backoff: Backoff;
+  /** Connections that take no new calls and still have some to finish. */
+  readonly #leaving = new Set<Connection>();
+  #connection: Connection | undefined;
+  #dialling: AbortController | undefined;
+  #timer: Timer | undefined;
+  #readyAt = 0;
+  #wasReady = false;
+  #idle = false;
+  #stopped = true;
+  #settleFirst: { resolve(): void; reject(error: RapError): void } | undefined;
+  /** Why the last try to connect failed, or the last connection was lost. */
+  lastError: RapError | undefined;
+
+  constructor(core: ClientCore, pool: Pool, transport: Transport, address: string) {
+    this.#core = core;
+    this.#pool = pool;
+    this.#transport = transport;
+    this.address = address;
+    this.#backoff = new Backoff(core.limits, core.random);
+  }
+
+  /** The connection that takes new calls. */
+  get connection(): Connection | undefined {
+    return this.#connection;
+  }
+
+  get connections(): readonly Connection[] {
+    return this.#connection === undefined ? [...this.#leaving] : [this.#connection, ...this.#leaving];
+  }
+
+  /** Connected, or at it: not known to be down. */
+  get alive(): boolean {
+    return this.#connection !== undefined || this.#dialling !== undefined || this.#idle;
+  }
+
+  /** Dials; resolves when the handshake is done, rejects when this first try fails (more follow until `stop`). */
+  connect(): Promise<void> {
+    this.#stopped = false;
+    return new Promise((resolve, reject) => {
+      this.#settleFirst = { resolve, reject };
+      void this.#dial();
+    });
+  }
+
+  /** A call waits: a connection that was closed for want of use is needed again. */
+  wake(): void {
+    if (!this.#idle) return;
+    this.#idle = false;
+    void this.#dial();
+  }
+
+  /** Dials no more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#idle = false;
+    if (this.#timer !== undefined) this.#core.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#dialling?.abort(new RapError("UNAVAILABLE", "the client was stopped"));
+  }
+
+  close(code: GoawayCode, reason: string): void {
+    this.stop();
+    for (const connection of this.connections) connection.close(code, reason);
+  }
+
+  // From the connection.
+
+  onReady(connection: Connection): void {
+    this.#readyAt = this.#core.clock.now();
+    this.lastError = undefined;
+    this.#core.emit(this.#wasReady ? "reconnect" : "connect", { address: this.address });
+    this.#wasReady = true;
+    this.#settleFirst?.resolve();
+    this.#settleFirst = undefined;
+    if (connection === this.#connection) this.#pool.serve();
+  }
+
+  onRoom(): void {
+    this.#pool.serve();
+  }
+
+  onGoaway(connection: Connection, reason: string): void {
+    this.#core.emit("goaway", { address: this.address, reason });
+    if (connection !== this.#connection) return;
+    this.#connection = undefined;
+    this.#leaving.add(connection);
+    this.#dialAgain();
+  }
+
+  onClose(connection: Connection, error: RapError | undefined): void {
+    if (this.#leaving.delete(connection)) {
+      this.#pool.serve();
+      return;
+    }
+    if (connection !== this.#connection) return;
+    this.#connection = undefined;
+    if (!connection.ready) {
+      this.#failed(error ?? new RapError("UNAVAILABLE", "the connection was closed during the handshake"));
+      return;
+    }
+    if (error !== undefined) this.lastError = error;
+    this.#core.emit("disconnect", { address: this.address, ...(error !== undefined && { error }) });
+    if (this.#core.clock.now() - this.#readyAt >= this.#core.limits.reconnectResetAfter) this.#backoff.reset();
+    // This side closed it because nobody used it: the next call dials.
+    if (error === undefined && !this.#stopped && this.#pool.waiting === 0) this.#idle = true;
+    else this.#dialAgain();
+    this.#pool.serve();
+  }
+
+  async #dial(): Promise<void> {
+    this.#timer = undefined;
+    const dialling = new AbortController();
+    this.#dialling = dialling;
+    const { clock, limits, wheel, codecs, info, metadata } = this.#core;
+    const timer = clock.setTimeout(
+      () => dialling.abort(new RapError("UNAVAILABLE", `no connection within ${limits.connectTimeout} ms`)),
+      limits.connectTimeout,
+    );
+    try {
+      const socket = await this.#transport.dial(this.address, dialling.signal);
+      if (this.#stopped) {
+        socket.destroy();
+        throw dialling.signal.reason;
+      }
+      this.#connection = new Connection(socket, { role: "client", host: this, limits, wheel, codecs, info, metadata });
+    } catch (error) {
+      this.#failed(this.#dialError(error));
+    } finally {
+      clock.clearTimeout(timer);
+      if (this.#dialling === dialling) this.#dialling = undefined;
+    }
+  }
+
+  #failed(error: RapError): void {
+    this.lastError = error;
+    const first = this.#settleFirst;
+    this.#settleFirst = undefined;
+    first?.reject(error);
+    this.#dialAgain();
+  }
+
+  #dialAgain(): void {
+    if (this.#stopped || this.#timer !== undefined) return;
+    // As a connection would, the way to the next one keeps the process alive.
+    this.#timer = this.#core.clock.setTimeout(() => void this.#dial(), this.#backoff.next(), true);
+  }
+
+  #dialError(error: unknown): RapError {
+    if (RapError.is(error)) return error;
+    const message = `cannot connect to ${this.address}: ${messageOf(error)}`;
+    return new RapError("UNAVAILABLE", message, { cause: error, origin: "transport", maybeExecuted: false });
+  }
+}

@@ -1,0 +1,21 @@
+export { Client, type ClientOptions, type ClientStats, safe, withCallOptions } from "./client";
+export type { CallOptions } from "./options";
+export type {
+  Kinds,
+  KindOf,
+  Remote,
+  RemoteChannel,
+  RemoteFn,
+  RemoteService,
+} from "./remote-function";
+export type { ClientEvent } from "./pool";
+export {
+  type Channel,
+  type Code,
+  defineErrors,
+  type Message,
+  Metadata,
+  type MetadataInit,
+  RapError,
+  type Stream,
+} from "@rap/protocol";

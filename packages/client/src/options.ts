@@ -1,0 +1,53 @@
+import type { InheritedOptions } from "@rap/core";
+import { type MetadataInit, Metadata } from "@rap/protocol";
+
+/** Options of one call, of a function, or of all calls made inside `withCallOptions`. */
+export interface CallOptions {
+  /** Cancels the call, on the server too. One that has already fired fails the call without sending it. */
+  signal?: AbortSignal | undefined;
+  /**
+   * Milliseconds the call may take, waiting for a connection included; Infinity for no bound. Inside a handler it is
+   * also bound by what is left to the call that is being handled. Default: the client's (30 s) for calls with one
+   * result, none for streams and channels.
+   */
+  timeout?: number | undefined;
+  /** Sent beside the arguments. */
+  metadata?: MetadataInit | undefined;
+  /** Whether to wait for a connection while there is none. Default true; false fails with UNAVAILABLE at once. */
+  waitForReady?: boolean | undefined;
+  /** Told what the server sent before its first reply. */
+  onHeaders?: ((metadata: Metadata) => void) | undefined;
+  /** Told what the server sent with the end of the call. */
+  onTrailers?: ((metadata: Metadata) => void) | undefined;
+}
+
+/** Options over options: what is nearer to the call wins, metadata adds up. Throws TypeError for a bad timeout. */
+export function mergeOptions(outer: CallOptions, inner: CallOptions): CallOptions {
+  const { timeout } = inner;
+  if (timeout !== undefined && (typeof timeout !== "number" || Number.isNaN(timeout))) {
+    throw Object.assign(new TypeError(`timeout must be a number of milliseconds, not ${String(timeout)}`), {
+      code: "ERR_RAP_OPTION",
+    });
+  }
+  const merged: CallOptions = { ...outer };
+  for (const [name, value] of Object.entries(inner)) {
+    if (value !== undefined) (merged as Record<string, unknown>)[name] = value;
+  }
+  if (outer.metadata !== undefined && inner.metadata !== undefined) {
+    merged.metadata = joined(outer.metadata, inner.metadata);
+  }
+  return merged;
+}
+
+/** The same for options that come from the surroundings of a call. */
+export function inherit(own: CallOptions | undefined, from: InheritedOptions): CallOptions {
+  return mergeOptions(from, own ?? {});
+}
+
+function joined(outer: MetadataInit, inner: MetadataInit): Metadata {
+  const metadata = new Metadata(outer);
+  const over = new Metadata(inner);
+  for (const [key] of over) metadata.delete(key);
+  for (const [key, value] of over) metadata.append(key, value);
+  return metadata;
+}

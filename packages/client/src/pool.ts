@@ -1,0 +1,165 @@
+import { type Clock, type Codec, GoawayCode, type Limits, type Metadata, type Random, RapError, Shape } from "@rap/protocol";
+import { type Connection, type TimerWheel, type Transport } from "@rap/transport";
+import { leastInFlight } from "./balancer";
+import { Endpoint } from "./endpoint";
+
+/** A call that waits for a connection with room for it. */
+export interface Waiting {
+  readonly shape: Shape;
+  /** There is one: go. */
+  begin(connection: Connection): void;
+  /** There will be none. */
+  giveUp(error: RapError): void;
+}
+
+export type ClientEvent = "connect" | "disconnect" | "reconnect" | "goaway";
+
+/** What the parts of a client share. */
+export interface ClientCore {
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly wheel: TimerWheel;
+  readonly codecs: readonly Codec[];
+  readonly info: string;
+  readonly metadata: Metadata | undefined;
+  readonly pool: Pool;
+  /** The default timeout of calls with one result. */
+  readonly timeout: number;
+  emit(event: ClientEvent, detail: { address: string; error?: RapError; reason?: string }): void;
+}
+
+/** The client's connections, one to each address, and the calls that wait for one of them. */
+export class Pool {
+  readonly #core: ClientCore;
+  readonly #endpoints: Endpoint[] = [];
+  /** Unary calls, streams and channels wait apart: the server has limits for each. */
+  readonly #queues: readonly Set<Waiting>[] = [new Set(), new Set(), new Set()];
+  #state: "idle" | "started" | "stopped" = "idle";
+  #onQuiet: (() => void) | undefined;
+
+  constructor(core: ClientCore) {
+    this.#core = core;
+  }
+
+  get addresses(): readonly string[] {
+    return this.#endpoints.map(({ address }) => address);
+  }
+
+  /** Calls that wait. */
+  get waiting(): number {
+    return this.#queues.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  get connections(): readonly Connection[] {
+    return this.#endpoints.flatMap((endpoint) => endpoint.connections);
+  }
+
+  /** Adds an address; a pool that has started dials it at once. */
+  add(transport: Transport, address: string): void {
+    const endpoint = new Endpoint(this.#core, this, transport, address);
+    this.#endpoints.push(endpoint);
+    if (this.#state === "started") void endpoint.connect().catch(() => undefined);
+  }
+
+  /** Dials all addresses; rejects with UNAVAILABLE when none of them answers. */
+  async start(): Promise<void> {
+    if (this.#state !== "idle") throw stateError(`a client that is ${this.#state} cannot be started`);
+    this.#state = "started";
+    const results = await Promise.allSettled(this.#endpoints.map((endpoint) => endpoint.connect()));
+    if (results.some(({ status }) => status === "fulfilled")) return;
+    const [first] = results as PromiseRejectedResult[];
+    this.#close(GoawayCode.NO_ERROR, "no address could be reached");
+    this.#state = "idle";
+    throw first!.reason;
+  }
+
+  /** The least busy connection with room for a call of this shape. */
+  pick(shape: Shape): Connection | undefined {
+    return leastInFlight(this.#endpoints, shape);
+  }
+
+  /** Lets a call wait. Throws RapError when it may not. */
+  enqueue(call: Waiting, waitForReady: boolean): void {
+    if (this.#state === "idle") {
+      throw new RapError("FAILED_PRECONDITION", "the client is not started: await client.start() first", { maybeExecuted: false });
+    }
+    if (this.#state === "stopped") throw stopped();
+    if (!waitForReady && !this.#endpoints.some(({ alive }) => alive)) {
+      throw new RapError("UNAVAILABLE", `there is no connection${this.trouble()}`, { maybeExecuted: false });
+    }
+    if (this.waiting >= this.#core.limits.maxQueuedCalls) {
+      throw new RapError("RESOURCE_EXHAUSTED", `${this.waiting} calls wait already`, { maybeExecuted: false });
+    }
+    this.#queue(call.shape).add(call);
+    for (const endpoint of this.#endpoints) endpoint.wake();
+  }
+
+  /** A call waits no more. */
+  dequeue(call: Waiting): void {
+    this.#queue(call.shape).delete(call);
+  }
+
+  /** There may be room: lets waiting calls go, first come first served. */
+  serve(): void {
+    for (const queue of this.#queues) {
+      for (const call of queue) {
+        const connection = this.pick(call.shape);
+        if (connection === undefined) break;
+        queue.delete(call);
+        call.begin(connection);
+      }
+    }
+    if (this.#onQuiet !== undefined && this.#quiet()) this.#onQuiet();
+  }
+
+  /** Why there is no connection, for an error's text; empty when there is one. */
+  trouble(): string {
+    const texts = this.#endpoints.flatMap(({ address, alive, lastError }) =>
+      alive || lastError === undefined ? [] : [`${address}: ${lastError.message}`],
+    );
+    return texts.length === 0 ? "" : ` (${texts.join("; ")})`;
+  }
+
+  /** Lets running calls finish for `graceMs`, cancels the rest, closes. */
+  async stop(graceMs: number): Promise<void> {
+    if (this.#state === "stopped") return;
+    this.#state = "stopped";
+    for (const queue of this.#queues) {
+      for (const call of queue) call.giveUp(stopped());
+      queue.clear();
+    }
+    for (const endpoint of this.#endpoints) endpoint.stop();
+    if (!this.#quiet()) {
+      await new Promise<void>((resolve) => {
+        const timer = this.#core.clock.setTimeout(resolve, graceMs);
+        this.#onQuiet = () => {
+          this.#core.clock.clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    this.#close(GoawayCode.NO_ERROR, "the client was stopped");
+    this.#core.wheel.stop();
+  }
+
+  #close(code: GoawayCode, reason: string): void {
+    for (const endpoint of this.#endpoints) endpoint.close(code, reason);
+  }
+
+  #quiet(): boolean {
+    return this.connections.every(({ streams }) => streams === 0);
+  }
+
+  #queue(shape: Shape): Set<Waiting> {
+    return this.#queues[shape === Shape.UNARY ? 0 : shape === Shape.CHANNEL ? 2 : 1]!;
+  }
+}
+
+function stopped(): RapError {
+  return new RapError("UNAVAILABLE", "the client is stopped", { maybeExecuted: false });
+}
+
+function stateError(message: string): Error {
+  return Object.assign(new Error(message), { code: "ERR_RAP_STATE" });
+}

@@ -1,0 +1,67 @@
+import { StreamChannel } from "@rap/core";
+import { type Channel, Metadata, RapError, Shape } from "@rap/protocol";
+import { OutgoingCall, type Target } from "./send";
+import type { ClientCore } from "./pool";
+
+/** A channel on the client: a call in which both sides write as they like. */
+export class ChannelCall extends OutgoingCall {
+  readonly #resolve: (channel: Channel) => void;
+  readonly #reject: (error: RapError) => void;
+  #channel: StreamChannel<unknown, unknown> | undefined;
+
+  constructor(
+    core: ClientCore,
+    target: Target,
+    resolve: (channel: Channel) => void,
+    reject: (error: RapError) => void,
+  ) {
+    super(core, target, Shape.CHANNEL, undefined);
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  protected override opened(): void {
+    const channel = new StreamChannel(this.stream!, this.codec, this.core.clock, undefined);
+    this.#channel = channel;
+    // However it ends, by either side, the call's timers and listeners end with it.
+    void channel.waitClose().then(() => this.settle());
+    this.#resolve(channel);
+  }
+
+  override onHeaders(metadata: Metadata): void {
+    super.onHeaders(metadata);
+    for (const [key, value] of metadata) this.#channel?.metadata.append(key, value);
+  }
+
+  override onMessage(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    owned: boolean,
+    metadata: Metadata | undefined,
+    cost: number,
+  ): void {
+    this.#channel?.receive(bytes, start, end, owned, metadata, cost);
+  }
+
+  override onEnd(trailers: Metadata | undefined): void {
+    if (trailers !== undefined) this.options.onTrailers?.(trailers);
+    this.#channel?.receiveEnd();
+  }
+
+  override onReset(error: RapError | undefined): void {
+    if (error !== undefined) return super.onReset(error);
+    this.#channel?.receiveClose();
+    if (this.stream?.localDone === false) this.stream.end();
+  }
+
+  override onWritable(): void {
+    this.#channel?.writable();
+  }
+
+  override fail(error: RapError): void {
+    if (!this.settle()) return;
+    if (this.#channel === undefined) this.#reject(error);
+    else this.#channel.fail(error);
+  }
+}

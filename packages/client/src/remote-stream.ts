@@ -1,0 +1,152 @@
+import { Inbox } from "@rap/core";
+import { Metadata, messageOf, RapError, Shape, type Stream } from "@rap/protocol";
+import { type CallArguments, isSource, OutgoingCall, type Target } from "./send";
+import type { ClientCore } from "./pool";
+
+/** A server stream on the client: a call that gives many results. */
+export class StreamCall extends OutgoingCall {
+  readonly #inbox: Inbox<unknown>;
+  readonly headers: Deferred<Metadata>;
+  readonly trailers: Deferred<Metadata>;
+
+  constructor(core: ClientCore, target: Target, args: CallArguments) {
+    super(core, target, Array.isArray(args) && args.some(isSource) ? Shape.BIDI_STREAM : Shape.SERVER_STREAM, args);
+    this.#inbox = new Inbox((cost) => this.stream?.consumed(cost), core.clock);
+    this.headers = deferred();
+    this.trailers = deferred();
+  }
+
+  next(): Promise<IteratorResult<unknown, undefined>> {
+    return this.#inbox.next().then(toResult);
+  }
+
+  /** The caller leaves: the function on the server is cancelled. */
+  leave(): void {
+    if (this.settled) return;
+    this.cancel(new RapError("CANCELLED", "the caller left the stream"));
+  }
+
+  override onHeaders(metadata: Metadata): void {
+    super.onHeaders(metadata);
+    this.headers.resolve(metadata);
+  }
+
+  override onMessage(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    owned: boolean,
+    metadata: Metadata | undefined,
+    cost: number,
+  ): void {
+    let item: unknown;
+    try {
+      item = this.codec.decode(bytes, start, end, owned);
+    } catch (error) {
+      const message = `an item of ${this.target.text} cannot be read: ${messageOf(error)}`;
+      return this.cancel(new RapError("INTERNAL", message, { cause: error }));
+    }
+    this.#inbox.push(item, metadata ?? NONE, cost);
+  }
+
+  override onEnd(trailers: Metadata | undefined): void {
+    const { stream } = this;
+    if (!this.settle()) return;
+    this.headers.resolve(new Metadata());
+    this.trailers.resolve(trailers ?? new Metadata());
+    if (trailers !== undefined) this.options.onTrailers?.(trailers);
+    this.#inbox.end();
+    if (stream?.localDone === false) stream.reset(new RapError("CANCELLED", "the stream is over"));
+  }
+
+  override fail(error: RapError): void {
+    if (!this.settle()) return;
+    this.headers.reject(error);
+    this.trailers.reject(error);
+    this.#inbox.end(error);
+  }
+}
+
+const NONE = new Metadata();
+
+/** What the caller of a streaming function holds. */
+export class RemoteStream<T> implements Stream<T> {
+  readonly #call: StreamCall;
+  #left = false;
+
+  constructor(call: StreamCall) {
+    this.#call = call;
+  }
+
+  get headers(): Promise<Metadata> {
+    return this.#call.headers.promise;
+  }
+
+  get trailers(): Promise<Metadata> {
+    return this.#call.trailers.promise;
+  }
+
+  next(): Promise<IteratorResult<T, undefined>> {
+    return this.#left ? DONE : (this.#call.next() as Promise<IteratorResult<T, undefined>>);
+  }
+
+  return(value?: T): Promise<IteratorResult<T>> {
+    this.#left = true;
+    this.#call.leave();
+    return Promise.resolve({ done: true, value });
+  }
+
+  throw(error?: unknown): Promise<IteratorResult<T>> {
+    this.#left = true;
+    this.#call.leave();
+    return Promise.reject(error as Error);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  toWeb(): ReadableStream<T> {
+    return new ReadableStream<T>(
+      {
+        pull: async (controller) => {
+          const next = await this.next();
+          if (next.done === true) controller.close();
+          else controller.enqueue(next.value);
+        },
+        cancel: async () => {
+          await this.return();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+}
+
+const DONE: Promise<IteratorReturnResult<undefined>> = Promise.resolve({ done: true, value: undefined });
+
+function toResult(message: { body: unknown } | undefined): IteratorResult<unknown, undefined> {
+  return message === undefined ? { done: true, value: undefined } : { done: false, value: message.body };
+}
+
+/** A promise to settle from outside; one that nobody asked for may be rejected without a warning. */
+interface Deferred<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: RapError): void;
+}
+
+function deferred<T>(): Deferred<T> {
+  let resolve!: (value: T) => void;
+  let reject!: (error: RapError) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
+}

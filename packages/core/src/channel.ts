@@ -1,0 +1,236 @@
+import {
+  type Channel,
+  type Clock,
+  type Codec,
+  CodecError,
+  type Message,
+  Metadata,
+  type MetadataInit,
+  RapError,
+  type ReadOptions,
+  toMetadata,
+} from "@rap/protocol";
+import { abortError } from "./abort";
+import { Gate } from "./gate";
+import { Inbox } from "./inbox";
+import { nextTurn } from "./turn";
+
+/** What a conversation needs of the stream below it. */
+export interface Port {
+  readonly id: number;
+  readonly localDone: boolean;
+  send(body: Uint8Array, owned: boolean, end: boolean, metadata?: Metadata): boolean;
+  end(trailers?: Metadata): void;
+  fail(error: RapError): void;
+  finish(): void;
+  reset(error: RapError): void;
+  consumed(cost: number): void;
+}
+
+/** A channel over a stream: the same on both sides. Its owner feeds it what comes on the stream. */
+export class StreamChannel<In, Out> implements Channel<In, Out> {
+  readonly metadata: Metadata;
+  readonly #port: Port;
+  readonly #codec: Codec;
+  readonly #inbox: Inbox<In>;
+  readonly #gate = new Gate();
+  readonly #over = new AbortController();
+  readonly #closed: Promise<void>;
+  #resolveClosed!: () => void;
+  #writable = true;
+  #localEnded = false;
+  #peerEnded = false;
+  #error: RapError | undefined;
+
+  constructor(port: Port, codec: Codec, clock: Clock, metadata: Metadata | undefined) {
+    this.#port = port;
+    this.#codec = codec;
+    this.metadata = metadata ?? new Metadata();
+    this.#inbox = new Inbox<In>((cost) => port.consumed(cost), clock);
+    this.#closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+  }
+
+  get id(): number {
+    return this.#port.id;
+  }
+
+  get closed(): boolean {
+    return this.#error !== undefined || (this.#localEnded && this.#peerEnded);
+  }
+
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  async write(body: Out, options: { metadata?: MetadataInit; signal?: AbortSignal } = {}): Promise<void> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    while (!this.#writable && this.#error === undefined && !this.#localEnded) await this.#room(signal);
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#localEnded) throw new RapError("FAILED_PRECONDITION", this.closed ? "the channel is closed" : "this side of the channel has ended");
+    this.#writable = this.#port.send(this.#encode(body), false, false, toMetadata(options.metadata));
+    if (this.#writable) return;
+    while (!this.#writable && this.#error === undefined && !this.#localEnded) await this.#room(signal);
+    if (this.#error !== undefined) throw this.#error;
+  }
+
+  async read(options?: ReadOptions): Promise<Message<In>> {
+    const message = await this.#inbox.next(options);
+    if (message === undefined) throw new RapError("OUT_OF_RANGE", "the peer has ended the channel");
+    return message;
+  }
+
+  async readBody(options?: ReadOptions): Promise<In> {
+    return (await this.read(options)).body;
+  }
+
+  async loop(flag = true): Promise<boolean> {
+    if (!flag || this.closed) return false;
+    // A loop that only writes must not keep the end of the channel from being noticed.
+    if (this.#inbox.size === 0) await nextTurn();
+    return !this.closed && !this.#inbox.done;
+  }
+
+  async *iter(): AsyncGenerator<Message<In>, void, undefined> {
+    for (let message = await this.#inbox.next(); message !== undefined; message = await this.#inbox.next()) yield message;
+  }
+
+  async *iterBody(): AsyncGenerator<In, void, undefined> {
+    for (let message = await this.#inbox.next(); message !== undefined; message = await this.#inbox.next()) yield message.body;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<In> {
+    return this.iterBody();
+  }
+
+  async end(): Promise<void> {
+    if (this.#localEnded || this.#error !== undefined) return;
+    this.#localEnded = true;
+    this.#port.end();
+    this.#settleIfOver();
+  }
+
+  async close(reason?: unknown): Promise<void> {
+    if (this.closed) return;
+    if (reason === undefined) {
+      this.#localEnded = true;
+      this.#peerEnded = true;
+      this.#port.finish();
+      this.#inbox.end();
+      this.#inbox.clear();
+      this.#settleIfOver();
+      return;
+    }
+    const error = RapError.is(reason) ? reason : new RapError("CANCELLED", String(reason));
+    this.#port.fail(error);
+    this.fail(error);
+  }
+
+  waitClose(): Promise<void> {
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  toWeb(): { readable: ReadableStream<In>; writable: WritableStream<Out> } {
+    const readable = new ReadableStream<In>(
+      {
+        pull: async (controller) => {
+          const message = await this.#inbox.next();
+          if (message === undefined) controller.close();
+          else controller.enqueue(message.body);
+        },
+        cancel: (reason) => this.close(reason ?? "the reader lost interest"),
+      },
+      { highWaterMark: 0 },
+    );
+    const writable = new WritableStream<Out>({
+      write: (body) => this.write(body),
+      close: () => this.end(),
+      abort: (reason) => this.close(reason ?? "the writer gave up"),
+    });
+    return { readable, writable };
+  }
+
+  // From the owner.
+
+  /** A message came. */
+  receive(bytes: Uint8Array, start: number, end: number, owned: boolean, metadata: Metadata | undefined, cost: number): void {
+    let body: In;
+    try {
+      body = this.#codec.decode(bytes, start, end, owned) as In;
+    } catch (error) {
+      const refused = new RapError("INVALID_ARGUMENT", `a message cannot be read: ${(error as Error).message}`, { cause: error });
+      this.#port.reset(refused);
+      this.fail(refused);
+      return;
+    }
+    this.#inbox.push(body, metadata ?? new Metadata(), cost);
+  }
+
+  /** The peer sends nothing more. */
+  receiveEnd(): void {
+    this.#peerEnded = true;
+    this.#inbox.end();
+    this.#settleIfOver();
+  }
+
+  /** The peer neither sends nor reads any more; what it sent before can still be read. */
+  receiveClose(): void {
+    this.#peerEnded = true;
+    this.#localEnded = true;
+    this.#inbox.end();
+    this.#settleIfOver();
+  }
+
+  /** The conversation is over because of an error. */
+  fail(error: RapError): void {
+    if (this.#error !== undefined) return;
+    this.#error = error;
+    this.#inbox.end(error);
+    this.#gate.open();
+    this.#over.abort(error);
+    this.#resolveClosed();
+  }
+
+  /** There is room to write. */
+  writable(): void {
+    this.#writable = true;
+    this.#gate.open();
+  }
+
+  #encode(body: Out): Uint8Array {
+    try {
+      return this.#codec.encode(body, "message");
+    } catch (error) {
+      if (error instanceof CodecError) throw new RapError("INVALID_ARGUMENT", error.message, { cause: error, maybeExecuted: false });
+      throw error;
+    }
+  }
+
+  /** Waits for room, or rejects when the signal fires first. */
+  async #room(signal: AbortSignal | undefined): Promise<void> {
+    if (signal === undefined) return this.#gate.wait();
+    let onAbort!: () => void;
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(abortError(signal));
+      signal.addEventListener("abort", onAbort, { once: true });
+    });
+    try {
+      await Promise.race([this.#gate.wait(), aborted]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  #settleIfOver(): void {
+    if (!this.#localEnded || !this.#peerEnded) return;
+    this.#gate.open();
+    if (!this.#over.signal.aborted) this.#over.abort(new RapError("CANCELLED", "the channel is closed"));
+    this.#resolveClosed();
+  }
+}

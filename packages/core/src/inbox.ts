@@ -1,0 +1,122 @@
+import { type Clock, type Message, RapError, type ReadOptions } from "@rap/protocol";
+import { abortError } from "./abort";
+
+interface Waiter<T> {
+  resolve(message: Message<T> | undefined): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * What came on a call and was not read yet. Errors and the end come after everything that came before them. The
+ * sender is told of each message taken, so that it may send more: an inbox never holds more than the window.
+ */
+export class Inbox<T> {
+  readonly #taken: (cost: number) => void;
+  readonly #clock: Clock;
+  #messages: Message<T>[] = [];
+  #costs: number[] = [];
+  #first = 0;
+  #seq = 0;
+  #waiters: Waiter<T>[] = [];
+  #ended = false;
+  #error: RapError | undefined;
+
+  /** `taken` is told the cost of every message that was read or dropped. */
+  constructor(taken: (cost: number) => void, clock: Clock) {
+    this.#taken = taken;
+    this.#clock = clock;
+  }
+
+  /** Whether nothing is left and nothing will come. */
+  get done(): boolean {
+    return this.#ended && this.#first === this.#messages.length;
+  }
+
+  get size(): number {
+    return this.#messages.length - this.#first;
+  }
+
+  push(body: T, metadata: Message<T>["metadata"], cost: number): void {
+    if (this.#ended) return;
+    const message = { body, metadata, seq: this.#seq++ };
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) {
+      this.#messages.push(message);
+      this.#costs.push(cost);
+    } else {
+      waiter.resolve(message);
+      this.#taken(cost);
+    }
+  }
+
+  /** Nothing more comes; `error` when that is not a clean end. Only the first call counts. */
+  end(error?: RapError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) {
+      if (error === undefined) waiter.resolve(undefined);
+      else waiter.reject(error);
+    }
+  }
+
+  /** Forgets what was not read. */
+  clear(): void {
+    this.#messages = [];
+    this.#costs = [];
+    this.#first = 0;
+  }
+
+  /** The next message; undefined after a clean end. Rejects with the error that ended the call. */
+  next(options?: ReadOptions): Promise<Message<T> | undefined> {
+    const message = this.#messages[this.#first];
+    if (message !== undefined) {
+      const cost = this.#costs[this.#first]!;
+      this.#messages[this.#first++] = undefined as never;
+      if (this.#first === this.#messages.length) this.clear();
+      this.#taken(cost);
+      return Promise.resolve(message);
+    }
+    if (this.#error !== undefined) return Promise.reject(this.#error);
+    if (this.#ended) return Promise.resolve(undefined);
+    return new Promise((resolve, reject) => {
+      const waiter = { resolve, reject };
+      this.#waiters.push(waiter);
+      if (options !== undefined) this.#bound(waiter, options);
+    });
+  }
+
+  /** Lets a waiter give up on a signal or after a time; what comes then is for the next reader. */
+  #bound(waiter: Waiter<T>, { signal, timeout }: ReadOptions): void {
+    const { resolve, reject } = waiter;
+    const giveUp = (error: RapError) => {
+      this.#waiters = this.#waiters.filter((each) => each !== waiter);
+      settled();
+      reject(error);
+    };
+    const onAbort = () => giveUp(abortError(signal!));
+    const timer =
+      timeout === undefined
+        ? undefined
+        : this.#clock.setTimeout(
+            () => giveUp(new RapError("DEADLINE_EXCEEDED", `nothing came within ${timeout} ms`)),
+            timeout,
+          );
+    const settled = () => {
+      if (timer !== undefined) this.#clock.clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    };
+    waiter.resolve = (message) => {
+      settled();
+      resolve(message);
+    };
+    waiter.reject = (error) => {
+      settled();
+      reject(error);
+    };
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
+  }
+}

@@ -1,0 +1,27 @@
+export {
+  type CallScope,
+  type Connection,
+  callScope,
+  context,
+  type Dependent,
+  type InheritedOptions,
+  type RequestContext,
+  runWithOptions,
+  type ServerSession,
+  tryContext,
+} from "./context";
+export {
+  channel,
+  checkArguments,
+  contractOf,
+  isChannel,
+  type MethodOptions,
+  rpc,
+} from "./function";
+export { type Port, StreamChannel } from "./channel";
+export { Inbox } from "./inbox";
+export { Gate } from "./gate";
+export { abortError } from "./abort";
+export { type Container, createContainer, inject, injectable, singleton } from "./container";
+export { CLOCK, CODEC, LIMITS, LOGGER, RANDOM, type Token } from "./tokens";
+export { defaultLogger, type Logger } from "./logger";

@@ -1,0 +1,104 @@
+import { type Code, isCode } from "./code";
+import { Metadata } from "./metadata";
+
+/** Marks a `RapError` of any copy of this package, in any realm. */
+const BRAND: unique symbol = Symbol.for("rap.error") as never;
+
+/** Where an error arose: the far handler, this process, or the connection between. */
+export type ErrorOrigin = "remote" | "local" | "transport";
+
+export interface RapErrorInit<D = unknown> {
+  /** Application-level name such as `"INSUFFICIENT_FUNDS"`; few distinct values. */
+  reason?: string | undefined;
+  /** Typed data of the reason; anything the codec can send. */
+  data?: D;
+  /** Further facts for a person or a tool. */
+  details?: readonly unknown[] | undefined;
+  /** Milliseconds to wait before another try; -1: do not retry. */
+  retryAfterMs?: number | undefined;
+  /** Trailers that travel with the error. */
+  metadata?: Metadata | undefined;
+  cause?: unknown;
+  /** Default "local". */
+  origin?: ErrorOrigin | undefined;
+  /** false only where the far side provably never started the handler. Default true. */
+  maybeExecuted?: boolean | undefined;
+}
+
+/**
+ * The one error of rap: everything a call can fail with is a `RapError`, and only a `RapError` that a handler throws
+ * crosses the wire. Recognise it with `RapError.is`, which also knows one of another copy of the package.
+ */
+export class RapError<C extends Code = Code, D = unknown> extends Error {
+  readonly code: C;
+  readonly reason: string | undefined;
+  readonly data: D;
+  readonly details: readonly unknown[];
+  /** Milliseconds to wait before another try, as the server asks; -1: do not retry; undefined: it did not say. */
+  readonly retryAfterMs: number | undefined;
+  readonly metadata: Metadata;
+  readonly origin: ErrorOrigin;
+  /** Whether the handler may have run: false only where it provably never started, so that a retry is safe. */
+  readonly maybeExecuted: boolean;
+
+  constructor(code: C, message?: string, init: RapErrorInit<D> = {}) {
+    super(message ?? code, "cause" in init ? { cause: init.cause } : undefined);
+    if (!isCode(code)) throw Object.assign(new TypeError(`${String(code)} is not a code`), { code: "ERR_RAP_CODE" });
+    this.code = code;
+    this.reason = init.reason;
+    this.data = init.data as D;
+    this.details = init.details ?? [];
+    this.retryAfterMs = init.retryAfterMs;
+    this.metadata = init.metadata ?? new Metadata();
+    this.origin = init.origin ?? "local";
+    this.maybeExecuted = init.maybeExecuted ?? true;
+  }
+
+  /** The same as `retryAfterMs`. */
+  get retryAfter(): number | undefined {
+    return this.retryAfterMs;
+  }
+
+  /** The opposite of `maybeExecuted`. */
+  get neverProcessed(): boolean {
+    return !this.maybeExecuted;
+  }
+
+  /** Whether a value is a `RapError`, of this or another copy of the package, and (if given) has this code. */
+  static is(value: unknown): value is RapError;
+  static is<C extends Code>(value: unknown, code: C): value is RapError<C>;
+  static is(value: unknown, code?: Code): boolean {
+    if (typeof value !== "object" || value === null || !(BRAND in value)) return false;
+    return code === undefined || (value as { code?: unknown }).code === code;
+  }
+
+  /**
+   * Any thrown value as a `RapError`: itself if it is one, an abort as `CANCELLED`, a `TimeoutError` as
+   * `DEADLINE_EXCEEDED`, everything else as `UNKNOWN` with the value as `cause`.
+   */
+  static from(value: unknown): RapError {
+    if (RapError.is(value)) return value;
+    const name = value instanceof Error ? value.name : undefined;
+    if (name === "AbortError") return new RapError("CANCELLED", messageOf(value), { cause: value });
+    if (name === "TimeoutError") return new RapError("DEADLINE_EXCEEDED", messageOf(value), { cause: value });
+    return new RapError("UNKNOWN", messageOf(value), { cause: value });
+  }
+
+  toJSON(): object {
+    const { name, code, message, reason, data, details, retryAfterMs, maybeExecuted, origin } = this;
+    return { name, code, message, reason, data, details, retryAfterMs, maybeExecuted, origin };
+  }
+}
+
+Object.defineProperty(RapError.prototype, BRAND, { value: true });
+Object.defineProperty(RapError.prototype, "name", { value: "RapError", configurable: true, writable: true });
+
+/** The text of any thrown value; never throws itself, whatever the value does. */
+export function messageOf(value: unknown): string {
+  try {
+    if (value instanceof Error) return String(value.message);
+    return typeof value === "string" ? value : `a value of type ${value === null ? "null" : typeof value} was thrown`;
+  } catch {
+    return "a value that cannot be read was thrown";
+  }
+}

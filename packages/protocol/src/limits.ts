@@ -1,0 +1,155 @@
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/**
+ * Every limit of rap with its default: durations in milliseconds, sizes in bytes, rates per second.
+ * A server, a client and (where it says so) a function may loosen or tighten them; see `docs/protocol.md`.
+ */
+export const LIMITS = Object.freeze({
+  /** A frame's payload, once the handshake is done. Over it: the connection closes with FRAME_TOO_LARGE. */
+  maxFrameBytes: 4 * MiB,
+  /** A frame's payload before the handshake is done. Over it: the connection closes without an answer. */
+  maxHandshakeBytes: 16 * KiB,
+  /** One message (arguments, a result, a stream item), all its fragments together; told to the peer in the handshake. Over it: that call fails with RESOURCE_EXHAUSTED. */
+  maxMessageBytes: 4 * MiB,
+  /** Body bytes of one fragment; larger messages travel in several, interleaved fairly with others. */
+  fragmentBytes: 64 * KiB,
+  /** From accept (or dial) to the end of the rap handshake, TLS included. */
+  handshakeTimeout: 5_000,
+  /** From the first to the last byte of one frame. Over it: SLOW_FRAME. */
+  frameTimeout: 30_000,
+  /** A server's connection without a call or a byte. Over it: goaway. */
+  serverIdleTimeout: 300_000,
+  /** A client's connection without a call or a byte: shorter than the server's, so the client closes first. */
+  clientIdleTimeout: 240_000,
+  /** Silence after which a side with open calls sends a ping. */
+  keepaliveInterval: 30_000,
+  /** Time in which a ping must be answered (any byte counts). Over it: all calls fail with UNAVAILABLE. */
+  keepaliveTimeout: 10_000,
+  /** Pings a peer may send in one burst. */
+  pingBurst: 10,
+  /** Pings a peer may send over time. */
+  pingsPerSecond: 0.2,
+  /** Overdrafts of the ping budget before goaway(TOO_MANY_PINGS). */
+  pingStrikes: 3,
+  /** Replies that the peer provoked (pong, reset, credit) and the socket has not taken. Over it: that peer is not read from. */
+  maxUnsentReplies: 100,
+  /** Odd but legal frames (unknown stream, empty data, zero credit) in one burst. Over it: TOO_MANY_GLITCHES. */
+  glitchBurst: 200,
+  /** Odd but legal frames over time. */
+  glitchesPerSecond: 20,
+  /** Calls of one connection whose handler has not finished; told to the peer, whose client queues beyond it. Over it: that call is refused and never ran. */
+  maxInFlight: 256,
+  /** Streaming calls among them. */
+  maxStreams: 128,
+  /** Channels among them. */
+  maxChannels: 64,
+  /** Sessions of one connection. */
+  maxSessions: 16,
+  /** Calls of all connections of a server. Over it: that call is refused with a hint when to retry. */
+  maxServerInFlight: 10_000,
+  /** Calls that wait in a client for a connection or a slot. Over it: that call fails with RESOURCE_EXHAUSTED. */
+  maxQueuedCalls: 100_000,
+  /** Refused calls in one burst, for a client that ignores the limit told to it. Over it: goaway. */
+  refusedBurst: 1_000,
+  /** Refused calls over time. */
+  refusedPerSecond: 100,
+  /** Cancelled calls whose handler still ran, in one burst. Over it: goaway(ENHANCE_YOUR_CALM). */
+  cancelBurst: 1_000,
+  /** Cancelled calls whose handler still ran, over time. */
+  cancelsPerSecond: 33,
+  /** Stream id at which a client drains a connection and dials anew; ids are never reused. */
+  maxStreamId: 2 ** 30,
+  /** Bytes a peer may send on one stream before it must wait. */
+  streamWindowBytes: 256 * KiB,
+  /** Messages a peer may send on one stream before it must wait. */
+  streamWindowMessages: 256,
+  /** Bytes a peer may send on all streams of a connection together before it must wait. */
+  connectionWindowBytes: 4 * MiB,
+  /** What a message costs at least against the windows. */
+  minMessageCharge: 256,
+  /** Unsent bytes of a connection above which producers, and a server's reading, pause. */
+  writeQueueSoftBytes: 1 * MiB,
+  /** Unsent bytes of a connection above which it is destroyed: SLOW_CONSUMER. */
+  writeQueueHardBytes: 16 * MiB,
+  /** Time without one byte taken by a peer for whom bytes wait. Over it: SLOW_CONSUMER. */
+  writeStallTimeout: 10_000,
+  /** Unsent bytes of all connections of a process. */
+  processWriteQueueBytes: 256 * MiB,
+  /** Bytes of unfinished messages of all connections of a process. */
+  processReceiveBytes: 256 * MiB,
+  /** Connections of a server. */
+  maxConnections: 10_000,
+  /** Connections of one IP address (IPv6: /64). */
+  maxConnectionsPerIp: 256,
+  /** Connections of one IP address whose handshake is not done. */
+  maxHandshakesPerIp: 32,
+  /** Connections of a server whose handshake is not done. */
+  maxHandshakes: 512,
+  /** Accepted connections of one IP address in one burst. */
+  acceptBurst: 100,
+  /** Accepted connections of one IP address over time. */
+  acceptsPerSecond: 20,
+  metadataEntries: 64,
+  metadataKeyBytes: 128,
+  metadataValueBytes: 4 * KiB,
+  /** All of a call's metadata; an entry counts 32 bytes at least. */
+  metadataBytes: 8 * KiB,
+  /** A function's name, and a group's. Characters: letters, digits, `_ . $ / -` (a group has no `/`). */
+  maxNameBytes: 256,
+  /** Nesting of a value, encoding and decoding. */
+  maxDepth: 64,
+  /** Memory that decoding one message may take. */
+  maxDecodeBytes: 32 * MiB,
+  /** Entries of one map or object. */
+  maxMapEntries: 65_536,
+  /** A call's time when nobody says otherwise. */
+  timeout: 30_000,
+  /** The longest time a server gives a unary call, whatever the caller asks. */
+  maxTimeout: 600_000,
+  /** Time a generator has to finish its `finally` once its call is cancelled. */
+  generatorReturnTimeout: 5_000,
+  /** Attempts of a retried call in all. */
+  maxAttempts: 5,
+  retryInitialBackoff: 100,
+  retryMaxBackoff: 1_000,
+  /** A dial's time, handshake included. */
+  connectTimeout: 5_000,
+  reconnectInitialBackoff: 200,
+  reconnectMaxBackoff: 30_000,
+  reconnectMultiplier: 1.6,
+  reconnectJitter: 0.2,
+  /** Life after its handshake that a connection needs to reset the backoff. */
+  reconnectResetAfter: 10_000,
+  /** Time between the two steps of a goaway, at most. */
+  goawayPause: 1_000,
+  /** Time that running calls have when a server shuts down. */
+  shutdownGrace: 30_000,
+  /** Time between the abort of what still runs and the end of the sockets. */
+  abortGrace: 2_000,
+  /** Log lines about one peer, per second. */
+  logLinesPerSecond: 10,
+  /** Characters of a peer's string in a log line. */
+  logStringLength: 256,
+  /** Endpoints that a discovery may give for one service. */
+  maxEndpoints: 1_000,
+});
+
+/** The whole table, with numbers of one's own. */
+export type Limits = { readonly [K in keyof typeof LIMITS]: number };
+
+/** The defaults with some numbers changed. Throws RangeError for a name that is no limit or a number that is not positive. */
+export function limits(changes: Partial<Limits> = {}): Limits {
+  for (const [name, value] of Object.entries(changes)) {
+    if (!Object.hasOwn(LIMITS, name)) throw rangeError(`there is no limit called "${name}"`);
+    if (value !== undefined && !(typeof value === "number" && value > 0)) {
+      throw rangeError(`limit ${name} must be a positive number, not ${String(value)}`);
+    }
+  }
+  const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
+  return Object.freeze({ ...LIMITS, ...given });
+}
+
+function rangeError(message: string): RangeError {
+  return Object.assign(new RangeError(message), { code: "ERR_RAP_LIMIT" });
+}

@@ -1,0 +1,58 @@
+import { CODES, codeFromNumber } from "./code";
+import type { Codec } from "./codec";
+import { RapError } from "./error";
+import { ResetFlag } from "./frame";
+import { decodeMetadata } from "./metadata";
+import { blockEnd, metadataBlock, PayloadError } from "./payload";
+
+/**
+ * A RESET's payload: `u8 code · u8 flags · [metadata block] · [message, reason, retryAfterMs, data, details]`, the
+ * last encoded by the connection's codec and left out when there is nothing to say.
+ *
+ * Data that cannot be sent is left out rather than losing the error.
+ */
+export function encodeError(error: RapError, codec: Codec): Uint8Array {
+  const metadata = error.metadata.size > 0 ? metadataBlock(error.metadata) : new Uint8Array(0);
+  const body = encodeBody(error, codec);
+  const bytes = new Uint8Array(2 + metadata.length + body.length);
+  bytes[0] = CODES[error.code];
+  bytes[1] = (error.maybeExecuted ? 0 : ResetFlag.NEVER_PROCESSED) | (metadata.length > 0 ? ResetFlag.METADATA : 0);
+  bytes.set(metadata, 2);
+  bytes.set(body, 2 + metadata.length);
+  return bytes;
+}
+
+function encodeBody(error: RapError, codec: Codec): Uint8Array {
+  const { message, reason, retryAfterMs, data, details } = error;
+  try {
+    return codec.encode([message, reason, retryAfterMs, data, details], "error");
+  } catch {
+    return codec.encode([wellFormed(message), reason, retryAfterMs, undefined, []], "error");
+  }
+}
+
+/** Reads a RESET's payload. Throws PayloadError or CodecError. */
+export function decodeError(bytes: Uint8Array, start: number, end: number, codec: Codec): RapError {
+  if (end - start < 2) throw new PayloadError("RESET is cut short");
+  const code = codeFromNumber(bytes[start]!);
+  const flags = bytes[start + 1]!;
+  const hasMetadata = (flags & ResetFlag.METADATA) !== 0;
+  const at = hasMetadata ? blockEnd(bytes, start + 2, end) : start + 2;
+  const body: unknown = at < end ? codec.decode(bytes, at, end, false) : [];
+  if (!Array.isArray(body)) throw new PayloadError("RESET's body is not an array");
+  const [message, reason, retryAfterMs, data, details] = body as unknown[];
+  return new RapError(code, typeof message === "string" ? message : undefined, {
+    reason: typeof reason === "string" ? reason : undefined,
+    retryAfterMs: typeof retryAfterMs === "number" ? retryAfterMs : undefined,
+    data,
+    details: Array.isArray(details) ? details : [],
+    metadata: hasMetadata ? decodeMetadata(bytes, start + 4, at) : undefined,
+    origin: "remote",
+    maybeExecuted: (flags & ResetFlag.NEVER_PROCESSED) === 0,
+  });
+}
+
+/** A message with a lone surrogate still gets through, with the surrogate replaced. */
+function wellFormed(text: string): string {
+  return new TextDecoder().decode(new TextEncoder().encode(text));
+}

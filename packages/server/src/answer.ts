@@ -1,0 +1,496 @@
+import {
+  type CallScope,
+  type Connection,
+  callScope,
+  type Dependent,
+  Gate,
+  type InheritedOptions,
+  Inbox,
+  type Logger,
+  type RequestContext,
+  type ServerSession,
+  StreamChannel,
+} from "@rap/core";
+import { type CallKind, type Codec, CodecError, decodeMetadata, Metadata, type OpenHead, RapError, Shape } from "@rap/protocol";
+import { type Stream, type StreamSink, WheelEntry } from "@rap/transport";
+import { failureOf } from "./failure";
+import type { Method } from "./registry";
+import type { ServerConnection } from "./server-connection";
+
+const KINDS: readonly CallKind[] = ["unary", "server_stream", "client_stream", "bidi_stream", "channel"];
+const DONE: Promise<IteratorReturnResult<undefined>> = Promise.resolve({ done: true, value: undefined });
+
+/**
+ * One call on the server, from its OPEN to its last frame: reads the arguments, runs the function, sends what comes
+ * of it. It is also the call's context and the scope that calls made inside inherit from, so that a plain call costs
+ * one object.
+ */
+export class ServerCall extends WheelEntry implements StreamSink, RequestContext, CallScope {
+  readonly #connection: ServerConnection;
+  readonly #stream: Stream;
+  readonly #method: Method;
+  readonly #streamArg: number;
+  readonly #startedAt: number;
+  readonly #timeout: number;
+  /** Whether the time is the server's own limit, which the caller does not know of and must be told. */
+  readonly #ownTimeout: boolean;
+  #metadata: Metadata | undefined;
+  #headers: Metadata | undefined;
+  #trailers: Metadata | undefined;
+  #values: Map<symbol, unknown> | undefined;
+  #log: Logger | undefined;
+  #abort: AbortController | undefined;
+  #cancelled: RapError | undefined;
+  #dependents: Set<Dependent> | undefined;
+  /** What the caller streams in. */
+  #inbox: Inbox<unknown> | undefined;
+  #channel: StreamChannel<unknown, unknown> | undefined;
+  #gate: Gate | undefined;
+  /** What the function streams out. */
+  #iterator: AsyncIterator<unknown> | undefined;
+  #started = false;
+  #released = false;
+
+  readonly context: RequestContext = this;
+  readonly options: InheritedOptions | undefined = undefined;
+
+  constructor(connection: ServerConnection, stream: Stream, method: Method, head: OpenHead, bytes: Uint8Array) {
+    super();
+    this.#connection = connection;
+    this.#stream = stream;
+    this.#method = method;
+    this.#streamArg = head.streamArg;
+    if (head.metadataEnd > head.metadataStart) {
+      this.#metadata = readMetadata(bytes, head.metadataStart, head.metadataEnd);
+    }
+    const own = connection.ownTimeout(method, head.shape);
+    this.#ownTimeout = own > 0 && (head.timeout === 0 || own < head.timeout);
+    this.#timeout = this.#ownTimeout ? own : head.timeout;
+    this.#startedAt = this.#timeout > 0 ? connection.now() : 0;
+    if (this.#timeout > 0) connection.server.wheel.add(this, this.#timeout);
+    if (head.shape === Shape.CHANNEL) this.#openChannel();
+  }
+
+  // The call's context.
+
+  get id(): string {
+    return `${this.#connection.id}-${this.#stream.id}`;
+  }
+
+  get kind(): CallKind {
+    return KINDS[this.#stream.shape]!;
+  }
+
+  get method(): string {
+    return this.#method.name;
+  }
+
+  get name(): string {
+    return this.#method.name;
+  }
+
+  get group(): string {
+    return this.#method.group;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#cancelled !== undefined) this.#abort.abort(this.#cancelled);
+    }
+    return this.#abort.signal;
+  }
+
+  get deadline(): { remaining(): number } | undefined {
+    if (this.#timeout === 0) return undefined;
+    return { remaining: () => Math.max(0, this.#startedAt + this.#timeout - this.#connection.now()) };
+  }
+
+  get metadata(): Metadata {
+    this.#metadata ??= new Metadata();
+    return this.#metadata;
+  }
+
+  get responseHeaders(): Metadata {
+    this.#headers ??= new Metadata();
+    return this.#headers;
+  }
+
+  get responseTrailers(): Metadata {
+    this.#trailers ??= new Metadata();
+    return this.#trailers;
+  }
+
+  get session(): ServerSession | undefined {
+    return undefined;
+  }
+
+  get conn(): Connection {
+    return this.#connection;
+  }
+
+  get connection(): Connection {
+    return this.#connection;
+  }
+
+  get log(): Logger {
+    if (this.#log === undefined) {
+      const { logger } = this.#connection.server;
+      this.#log = logger.child?.({ method: this.#method.target, call: this.id }) ?? logger;
+    }
+    return this.#log;
+  }
+
+  get values(): Map<symbol, unknown> {
+    this.#values ??= new Map();
+    return this.#values;
+  }
+
+  // The scope of calls made inside.
+
+  remaining(): number | undefined {
+    return this.deadline?.remaining();
+  }
+
+  addDependent(dependent: Dependent): void {
+    if (this.#cancelled !== undefined) dependent.onScopeCancel(this.#cancelled);
+    else {
+      this.#dependents ??= new Set();
+      this.#dependents.add(dependent);
+    }
+  }
+
+  removeDependent(dependent: Dependent): void {
+    this.#dependents?.delete(dependent);
+  }
+
+  // What comes on the stream.
+
+  onMessage(bytes: Uint8Array, start: number, end: number, owned: boolean, metadata: Metadata | undefined, cost: number): void {
+    if (this.#channel !== undefined) this.#channel.receive(bytes, start, end, owned, metadata, cost);
+    else if (!this.#started) this.#readArguments(bytes, start, end, owned);
+    else if (this.#inbox !== undefined) this.#readItem(this.#inbox, bytes, start, end, owned, cost);
+  }
+
+  onHeaders(): void {}
+
+  onEnd(): void {
+    this.#inbox?.end();
+    this.#channel?.receiveEnd();
+    if (!this.#started) {
+      this.#started = true;
+      this.#finish(new RapError("INVALID_ARGUMENT", `${this.#method.target} was called without arguments`));
+    }
+  }
+
+  onReset(error: RapError | undefined): void {
+    if (error === undefined) return this.#onFinished();
+    this.cancel(error.origin === "remote" ? new RapError(error.code, error.message, { origin: "remote" }) : error);
+    if (!this.#started) {
+      this.#started = true;
+      this.#finish(error);
+    }
+  }
+
+  /** The caller is done with a channel: its function is told, and can still read what was sent before. */
+  #onFinished(): void {
+    this.#channel?.receiveClose();
+    this.cancel(new RapError("CANCELLED", "the caller has closed the channel", { origin: "remote" }));
+  }
+
+  onWritable(): void {
+    this.#gate?.open();
+    this.#channel?.writable();
+  }
+
+  /** The call's time is over. */
+  override expire(): void {
+    const error = new RapError("DEADLINE_EXCEEDED", `${this.#method.target} took longer than ${Math.round(this.#timeout)} ms`);
+    // A caller whose own time is over has left; it is told when the function is done, as then a place is free.
+    if (this.#ownTimeout) this.#stream.fail(error);
+    this.cancel(error);
+  }
+
+  /** Tells the function, and every call it made, that nobody waits for it any more. */
+  cancel(error: RapError): void {
+    if (this.#cancelled !== undefined) return;
+    this.#cancelled = error;
+    this.#inbox?.end(error);
+    if (this.#channel?.closed === false) this.#channel.fail(error);
+    this.#abort?.abort(error);
+    const dependents = this.#dependents;
+    this.#dependents = undefined;
+    if (dependents !== undefined) for (const dependent of dependents) dependent.onScopeCancel(error);
+    this.#gate?.open();
+    this.#iterator?.return?.().then(undefined, (thrown: unknown) => this.#lost(thrown));
+  }
+
+  /** The server goes down: the caller is told at once. */
+  abort(error: RapError): void {
+    this.#stream.fail(error);
+    this.cancel(error);
+  }
+
+  #readArguments(bytes: Uint8Array, start: number, end: number, owned: boolean): void {
+    this.#started = true;
+    let args: unknown;
+    try {
+      args = this.#codec.decode(bytes, start, end, owned);
+    } catch (error) {
+      const message = `the arguments of ${this.#method.target} cannot be read: ${(error as Error).message}`;
+      return this.#finish(new RapError("INVALID_ARGUMENT", message, { cause: error }));
+    }
+    if (this.#method.bind !== undefined) return this.#bind(args);
+    if (Array.isArray(args)) this.#run(args);
+    else {
+      const message = `${this.#method.target} takes its arguments by position: it declares no parameter names`;
+      this.#finish(new RapError("INVALID_ARGUMENT", message));
+    }
+  }
+
+  /** Checks the arguments; only an asynchronous schema makes the call wait. */
+  #bind(args: unknown): void {
+    let bound: unknown[] | Promise<unknown[]>;
+    try {
+      bound = this.#method.bind!(args, this.#streamArg);
+    } catch (error) {
+      return this.#fail(error);
+    }
+    if (bound instanceof Promise) {
+      this.#prepareStreamArg();
+      bound.then(
+        (checked) => this.#run(checked),
+        (error: unknown) => this.#fail(error),
+      );
+    } else this.#run(bound);
+  }
+
+  #run(args: unknown[]): void {
+    if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
+    if (this.#streamArg >= 0) {
+      if (this.#streamArg > args.length) {
+        return this.#finish(new RapError("INVALID_ARGUMENT", `there is no argument ${this.#streamArg} to stream`));
+      }
+      this.#prepareStreamArg();
+      args[this.#streamArg] = new Items(this.#inbox!);
+    }
+    let result: unknown;
+    try {
+      result = callScope.run(this, invoke, this, args);
+    } catch (error) {
+      return this.#fail(error);
+    }
+    if (isThenable(result)) {
+      result.then(
+        (value) => this.#succeed(value),
+        (error: unknown) => this.#fail(error),
+      );
+    } else this.#succeed(result);
+  }
+
+  /** Runs the function, here or in a worker. Called inside the call's scope. */
+  invoke(args: unknown[]): unknown {
+    const { worker, call } = this.#method;
+    if (worker === undefined) return call(...args);
+    return this.#connection.server.workers.run(worker, args, this.signal);
+  }
+
+  #succeed(value: unknown): void {
+    const { shape } = this.#stream;
+    const streams = shape === Shape.SERVER_STREAM || shape === Shape.BIDI_STREAM;
+    if (isAsyncIterable(value)) {
+      if (streams) {
+        void callScope.run(this, pump, this, value);
+        return;
+      }
+      void value[Symbol.asyncIterator]().return?.()?.then(undefined, () => undefined);
+      return this.#finish(wrongShape(this.#method.target, "is a stream: call it as one (registerGen)"));
+    }
+    if (streams) return this.#finish(wrongShape(this.#method.target, "is not a stream: call it as a plain function (register)"));
+    if (this.#method.checkResult === undefined) return this.#reply(value);
+    try {
+      const checked = this.#method.checkResult(value);
+      if (!(checked instanceof Promise)) return this.#reply(checked);
+      checked.then(
+        (result) => this.#reply(result),
+        (error: unknown) => this.#fail(error),
+      );
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #reply(value: unknown): void {
+    try {
+      const body = this.#codec.encode(value, "result");
+      if (this.#headers !== undefined && this.#headers.size > 0) this.#stream.sendHeaders(this.#headers);
+      const trailers = this.#trailers !== undefined && this.#trailers.size > 0;
+      this.#stream.send(body, false, !trailers);
+      if (trailers) this.#stream.end(this.#trailers);
+    } catch (error) {
+      return this.#fail(error);
+    }
+    this.#release();
+  }
+
+  /** Sends what an iterable gives, no faster than the caller takes it. Called inside the call's scope. */
+  async pump(source: AsyncIterable<unknown>): Promise<void> {
+    const stream = this.#stream;
+    const codec = this.#codec;
+    const gate = new Gate();
+    this.#gate = gate;
+    try {
+      const iterator = source[Symbol.asyncIterator]();
+      this.#iterator = iterator;
+      if (this.#cancelled !== undefined) await iterator.return?.();
+      if (this.#headers !== undefined && this.#headers.size > 0) stream.sendHeaders(this.#headers);
+      while (this.#cancelled === undefined) {
+        const next = await iterator.next();
+        if (next.done === true || this.#cancelled !== undefined) break;
+        if (!stream.send(codec.encode(next.value, "item"), false, false)) await gate.wait();
+      }
+    } catch (error) {
+      if (this.#cancelled === undefined) await this.#endIterator();
+      return this.#fail(error);
+    }
+    if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
+    stream.end(this.#trailers?.size ? this.#trailers : undefined);
+    this.#release();
+  }
+
+  /** After an item that cannot be sent the generator still has its `finally` to run. */
+  async #endIterator(): Promise<void> {
+    try {
+      await this.#iterator?.return?.();
+    } catch (error) {
+      this.#lost(error);
+    }
+  }
+
+  #openChannel(): void {
+    this.#started = true;
+    this.#channel = new StreamChannel(this.#stream, this.#codec, this.#connection.server.clock, this.#metadata);
+    // The function runs when the frame that opened the channel was handled whole.
+    queueMicrotask(() => void this.#runChannel(this.#channel!));
+  }
+
+  async #runChannel(channel: StreamChannel<unknown, unknown>): Promise<void> {
+    try {
+      await callScope.run(this, invoke, this, [channel]);
+      if (this.#cancelled === undefined) this.#stream.finish();
+      await channel.close();
+    } catch (error) {
+      if (this.#cancelled === undefined) {
+        const failure = failureOf(error, this.#method.target, this.#connection.server);
+        this.#stream.fail(failure);
+        channel.fail(failure);
+      }
+    }
+    if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
+    this.#release();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
+    this.#finish(failureOf(error, this.#method.target, this.#connection.server));
+  }
+
+  /** Ends the call with an error. */
+  #finish(error: RapError): void {
+    this.#stream.fail(this.#trailers === undefined || this.#trailers.size === 0 ? error : withTrailers(error, this.#trailers));
+    this.#release();
+  }
+
+  /** The function is done: the call's place is free. What the caller still sends is not looked at. */
+  #release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    if (this.slot >= 0) this.#connection.server.wheel.remove(this);
+    if (!this.#stream.remoteDone) this.#stream.detach();
+    this.#connection.release(this.#stream.shape);
+  }
+
+  #prepareStreamArg(): void {
+    if (this.#streamArg < 0 || this.#inbox !== undefined) return;
+    this.#inbox = new Inbox((cost) => this.#stream.consumed(cost), this.#connection.server.clock);
+    if (this.#stream.remoteDone) this.#inbox.end();
+  }
+
+  #readItem(inbox: Inbox<unknown>, bytes: Uint8Array, start: number, end: number, owned: boolean, cost: number): void {
+    try {
+      inbox.push(this.#codec.decode(bytes, start, end, owned), NO_METADATA, cost);
+    } catch (error) {
+      const message = `an item for ${this.#method.target} cannot be read: ${(error as Error).message}`;
+      inbox.end(new RapError("INVALID_ARGUMENT", message, { cause: error }));
+    }
+  }
+
+  get #codec(): Codec {
+    return this.#stream.connection.codec;
+  }
+
+  /** An error that nobody waits for is still worth a line. */
+  #lost(error: unknown): void {
+    this.log.warn({ err: error }, `${this.#method.target} failed while it was being cancelled`);
+  }
+}
+
+const NO_METADATA = new Metadata();
+
+/** The caller's stream as the function sees it: leaving it early tells nobody, as the call's end does that. */
+class Items implements AsyncIterableIterator<unknown> {
+  readonly #inbox: Inbox<unknown>;
+
+  constructor(inbox: Inbox<unknown>) {
+    this.#inbox = inbox;
+  }
+
+  async next(): Promise<IteratorResult<unknown, undefined>> {
+    const message = await this.#inbox.next();
+    return message === undefined ? { done: true, value: undefined } : { done: false, value: message.body };
+  }
+
+  return(): Promise<IteratorReturnResult<undefined>> {
+    this.#inbox.end();
+    this.#inbox.clear();
+    return DONE;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+function invoke(call: ServerCall, args: unknown[]): unknown {
+  return call.invoke(args);
+}
+
+function pump(call: ServerCall, source: AsyncIterable<unknown>): Promise<void> {
+  return call.pump(source);
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}
+
+function wrongShape(target: string, what: string): RapError {
+  return new RapError("UNIMPLEMENTED", `${target} ${what}`);
+}
+
+function readMetadata(bytes: Uint8Array, start: number, end: number): Metadata {
+  try {
+    return decodeMetadata(bytes, start, end);
+  } catch (error) {
+    throw new RapError("INVALID_ARGUMENT", (error as Error).message, { cause: error, maybeExecuted: false });
+  }
+}
+
+function withTrailers(error: RapError, metadata: Metadata): RapError {
+  const { message, reason, data, details, retryAfterMs } = error;
+  for (const [key, value] of error.metadata) metadata.append(key, value);
+  return new RapError(error.code, message, { reason, data, details, retryAfterMs, metadata });
+}

@@ -1,0 +1,146 @@
+import type { Connection as ConnectionInfo } from "@rap/core";
+import { GoawayCode, type Metadata, type OpenHead, RapError, Shape } from "@rap/protocol";
+import { Connection, type ConnectionHost, type Socket, type Stream, type StreamSink } from "@rap/transport";
+import { ServerCall } from "./answer";
+import type { Method } from "./registry";
+import type { ServerCore } from "./server";
+
+/** One accepted connection: what handlers see of it, and the count of what runs on it. */
+export class ServerConnection implements ConnectionInfo, ConnectionHost {
+  readonly server: ServerCore;
+  readonly wire: Connection;
+  readonly id: string;
+  #inFlight = 0;
+  #streams = 0;
+  #channels = 0;
+  #state: Map<string, unknown> | undefined;
+
+  constructor(server: ServerCore, socket: Socket) {
+    this.server = server;
+    const { limits, wheel, codecs, info } = server;
+    this.wire = new Connection(socket, { role: "server", host: this, limits, wheel, codecs, info });
+    this.id = `c${this.wire.id}`;
+  }
+
+  get remoteAddress(): string {
+    return this.wire.socket.peer.address;
+  }
+
+  get remotePort(): number {
+    return this.wire.socket.peer.port;
+  }
+
+  get local(): boolean {
+    return this.wire.socket.peer.local;
+  }
+
+  get authorized(): boolean {
+    return this.wire.socket.peer.authorized;
+  }
+
+  get peerCertificate(): unknown {
+    return this.wire.socket.peer.certificate;
+  }
+
+  get metadata(): Metadata | undefined {
+    return this.wire.peer.metadata;
+  }
+
+  get state(): Map<string, unknown> {
+    this.#state ??= new Map();
+    return this.#state;
+  }
+
+  /** Calls whose function has not finished. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  close(reason = "the server closed the connection"): Promise<void> {
+    this.wire.close(GoawayCode.REFUSED, reason);
+    return Promise.resolve();
+  }
+
+  now(): number {
+    return this.server.clock.now();
+  }
+
+  onOpen(stream: Stream, head: OpenHead, bytes: Uint8Array): StreamSink {
+    const method = this.#find(head, bytes);
+    this.#take(head.shape);
+    try {
+      return new ServerCall(this, stream, method, head, bytes);
+    } catch (error) {
+      this.release(head.shape);
+      throw error;
+    }
+  }
+
+  onClose(_wire: Connection, error: RapError | undefined): void {
+    this.server.left(this, error);
+  }
+
+  /** Cancels what runs, telling the callers. */
+  abortCalls(error: RapError): void {
+    for (const { sink } of this.wire.openStreams()) if (sink instanceof ServerCall) sink.abort(error);
+  }
+
+  /** A call's function has finished: its place is free. */
+  release(shape: Shape): void {
+    if (shape === Shape.CHANNEL) this.#channels--;
+    else if (shape !== Shape.UNARY) this.#streams--;
+    this.#inFlight--;
+    this.server.inFlight--;
+  }
+
+  /** The longest a call may take by the server's own rules; 0 when there is none. */
+  ownTimeout(method: Method, shape: Shape): number {
+    const cap = method.maxTimeout ?? (shape === Shape.UNARY ? this.server.limits.maxTimeout : 0);
+    const own = method.timeout ?? 0;
+    return own === 0 || cap === 0 ? own || cap : Math.min(own, cap);
+  }
+
+  #find(head: OpenHead, bytes: Uint8Array): Method {
+    const { targetStart, targetEnd } = head;
+    const found = this.server.dispatcher.find(bytes, targetStart, targetEnd);
+    const isChannel = head.shape === Shape.CHANNEL;
+    const method = isChannel ? found?.channel : found?.method;
+    if (method !== undefined && (!method.private || this.local)) return method;
+    const other = isChannel ? found?.method : found?.channel;
+    const target = printable(bytes, targetStart, targetEnd);
+    if (other !== undefined && (!other.private || this.local)) {
+      const hint = isChannel ? "is not a channel: call it as a function" : "is a channel: open it as one (registerChannel)";
+      throw new RapError("UNIMPLEMENTED", `${target} ${hint}`, { maybeExecuted: false });
+    }
+    throw new RapError("NOT_FOUND", `there is no function ${target}`, { maybeExecuted: false });
+  }
+
+  #take(shape: Shape): void {
+    const { limits } = this.server;
+    if (this.#inFlight >= limits.maxInFlight) throw refused(`this connection has ${limits.maxInFlight} calls in flight`);
+    if (this.server.inFlight >= limits.maxServerInFlight) throw refused("the server is at its limit of calls");
+    if (shape === Shape.CHANNEL) {
+      if (this.#channels >= limits.maxChannels) throw refused(`this connection has ${limits.maxChannels} channels open`);
+      this.#channels++;
+    } else if (shape !== Shape.UNARY) {
+      if (this.#streams >= limits.maxStreams) throw refused(`this connection has ${limits.maxStreams} streams open`);
+      this.#streams++;
+    }
+    this.#inFlight++;
+    this.server.inFlight++;
+  }
+}
+
+function refused(why: string): RapError {
+  return new RapError("RESOURCE_EXHAUSTED", `refused: ${why}`, { reason: "REFUSED", maybeExecuted: false, retryAfterMs: 100 });
+}
+
+/** A name from a peer, fit for a message. */
+function printable(bytes: Uint8Array, start: number, end: number): string {
+  let text = "";
+  for (let at = start; at < Math.min(end, start + 256); at++) {
+    const byte = bytes[at]!;
+    text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "?";
+  }
+  return JSON.stringify(text);
+}

@@ -1,0 +1,356 @@
+import { readFileSync } from "node:fs";
+import {
+  CLOCK,
+  CODEC,
+  type Container,
+  createContainer,
+  LIMITS,
+  LOGGER,
+  type Logger,
+  RANDOM,
+  type MethodOptions,
+  defaultLogger,
+} from "@rap/core";
+import {
+  type AnyFn,
+  type Awaitable,
+  type Channel,
+  type Clock,
+  type Codec,
+  GoawayCode,
+  type Limits,
+  limits,
+  msgpack,
+  type Random,
+  RapError,
+  systemClock,
+  systemRandom,
+} from "@rap/protocol";
+import { type Listener, type Socket, TimerWheel, type TlsServerOptions, type Transport, tcp, tls, unix } from "@rap/transport";
+import { Dispatcher } from "./dispatcher";
+import type { FailureOptions } from "./failure";
+import { Registry } from "./registry";
+import { ServerConnection } from "./server-connection";
+import { registerService } from "./service";
+import { untilSignal } from "./signals";
+import { WorkerPool } from "./worker";
+
+/** A function that runs around the life of a server. */
+export type LifecycleEvent = () => Awaitable<void>;
+
+export interface ServerOptions {
+  /** Address to listen on. Default `"127.0.0.1"`. */
+  host?: string;
+  /** Port to listen on, 0 for any free one. Default 9000. */
+  port?: number;
+  /** Unix socket to listen on instead of a port. */
+  path?: string;
+  /** Serves TLS, with Node's own option names; `requestCert` and `ca` make it mutual. Minimum TLS 1.2. */
+  tls?: TlsServerOptions;
+  /** File of the certificate chain, instead of `tls`. */
+  sslCertPath?: string;
+  /** File of the private key, instead of `tls`. */
+  sslKeyPath?: string;
+  /** Run before the server listens; one that throws keeps it from starting. */
+  startEvents?: readonly LifecycleEvent[];
+  /** Run after the server has stopped; one that throws is logged. */
+  stopEvents?: readonly LifecycleEvent[];
+  /** Signals on which `runForever` drains; false for none. Default SIGINT and SIGTERM. */
+  signals?: readonly NodeJS.Signals[] | false;
+  /** Milliseconds that running calls have when the server stops. Default 30 000. */
+  drainTimeout?: number;
+  /** Any pino-shaped logger. Default: warnings and errors to standard error. */
+  logger?: Logger;
+  /** Limits that differ from the defaults. */
+  limits?: Partial<Limits>;
+  /** Sends message and stack of any error to the caller. For development; default false. */
+  exposeErrors?: boolean;
+  /** Where services are resolved from, and codec, clock, logger … if they are registered there. */
+  container?: Container;
+}
+
+export interface ListenOptions {
+  host?: string;
+  port?: number;
+  path?: string;
+  /** Stops the server when it fires. */
+  signal?: AbortSignal;
+  /** Another way to accept connections, with an address of its scheme: `createTestPair` listens in memory. */
+  transport?: Transport;
+  address?: string;
+}
+
+export interface ServerStats {
+  connections: number;
+  /** Calls whose function has not finished. */
+  inFlight: number;
+  /** Entries of the timer wheel: deadlines and one watch per connection. */
+  timers: number;
+}
+
+/** What connections need of their server. */
+export interface ServerCore extends FailureOptions {
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly wheel: TimerWheel;
+  readonly codecs: readonly Codec[];
+  readonly info: string;
+  readonly dispatcher: Dispatcher;
+  readonly workers: WorkerPool;
+  inFlight: number;
+  left(connection: ServerConnection, error: RapError | undefined): void;
+}
+
+export type ServerState = "idle" | "starting" | "listening" | "draining" | "stopped";
+
+/** Serves plain functions: `new Server().register({ sum })`, then `listen()` or `runForever()`. */
+export class Server implements AsyncDisposable {
+  /** The server's own container: a child of the one it was given. */
+  readonly container: Container;
+  readonly #options: ServerOptions;
+  readonly #registry: Registry;
+  readonly #logger: Logger;
+  readonly #connections = new Set<ServerConnection>();
+  readonly #core: ServerCore;
+  readonly #startEvents: LifecycleEvent[];
+  readonly #stopEvents: LifecycleEvent[];
+  #listeners: Listener[] = [];
+  #state: ServerState = "idle";
+  #stopping: Promise<void> | undefined;
+  #onEmpty: (() => void) | undefined;
+  #overdue = false;
+
+  constructor(options: ServerOptions = {}) {
+    this.#options = options;
+    this.#startEvents = [...(options.startEvents ?? [])];
+    this.#stopEvents = [...(options.stopEvents ?? [])];
+    const table = limits(options.limits);
+    this.container = createContainer(options.container);
+    this.#logger = options.logger ?? this.#injected(LOGGER, () => defaultLogger());
+    const clock = this.#injected(CLOCK, () => systemClock);
+    this.#registry = new Registry(this.#logger);
+    this.#core = {
+      limits: this.#injected(LIMITS, () => table),
+      clock,
+      random: this.#injected<Random>(RANDOM, () => systemRandom),
+      logger: this.#logger,
+      exposeErrors: options.exposeErrors ?? false,
+      wheel: new TimerWheel(clock),
+      codecs: [this.#injected(CODEC, () => msgpack({ maxDepth: table.maxDepth, maxCost: table.maxDecodeBytes, maxMapEntries: table.maxMapEntries }))],
+      info: INFO,
+      dispatcher: new Dispatcher(this.#registry),
+      workers: new WorkerPool({}),
+      inFlight: 0,
+      left: (connection, error) => this.#left(connection, error),
+    };
+  }
+
+  get state(): ServerState {
+    return this.#state;
+  }
+
+  /** URL of the first listener, undefined while the server does not listen: `tcp://127.0.0.1:9000`. */
+  get address(): string | undefined {
+    return this.#listeners[0]?.address;
+  }
+
+  /**
+   * Registers a function, or several by name. Throws a TypeError that says what and where for anything that cannot
+   * be called, has no name, a bad one, or one that is taken.
+   */
+  register<F extends AnyFn>(fn: F, options?: MethodOptions): this;
+  register(fns: Readonly<Record<string, AnyFn>>, options?: Pick<MethodOptions, "group" | "private">): this;
+  register(fn: AnyFn | Readonly<Record<string, AnyFn>>, options: MethodOptions = {}): this {
+    this.#registry.register(fn as AnyFn, options);
+    return this;
+  }
+
+  /** Registers a duplex function of one `Channel`. */
+  // biome-ignore lint/suspicious/noExplicitAny: a channel of any two types
+  registerChannel<F extends (channel: Channel<any, any>) => Awaitable<void>>(fn: F, options: MethodOptions = {}): this {
+    this.#registry.registerChannel(fn, options);
+    return this;
+  }
+
+  /** Registers the `@Rpc` and `@RapChannel` methods of a class, resolved from the container. */
+  // biome-ignore lint/suspicious/noExplicitAny: constructors are matched by their instance
+  registerService<T>(cls: abstract new (...args: any[]) => T, options: { group?: string; private?: boolean } = {}): this {
+    registerService(this.#registry, this.container, cls, options);
+    return this;
+  }
+
+  /** Adds functions to run before the server listens. */
+  loadBeforeStartEvent(list: readonly LifecycleEvent[]): this {
+    this.#startEvents.push(...list);
+    return this;
+  }
+
+  /** Adds functions to run after the server has stopped. */
+  loadAfterStopEvent(list: readonly LifecycleEvent[]): this {
+    this.#stopEvents.push(...list);
+    return this;
+  }
+
+  /** Binds and accepts; resolves with the address once it does. May be called again for another address. */
+  async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
+    if (this.#state === "draining" || this.#state === "stopped") throw stateError(`a server that is ${this.#state} cannot listen`);
+    options.signal?.throwIfAborted();
+    if (this.#state === "idle") {
+      this.#state = "starting";
+      try {
+        for (const event of this.#startEvents) await event();
+      } catch (error) {
+        this.#state = "idle";
+        throw error;
+      }
+    }
+    const { transport, address } = this.#transport(options);
+    let listener: Listener;
+    try {
+      listener = await transport.listen(address, (socket) => this.#accept(socket));
+    } catch (error) {
+      if (this.#listeners.length === 0) this.#state = "idle";
+      throw error;
+    }
+    if (this.#stopping !== undefined) {
+      await listener.close();
+      throw stateError("the server was stopped while it started");
+    }
+    this.#listeners.push(listener);
+    this.#state = "listening";
+    options.signal?.addEventListener("abort", () => void this.shutdown(), { once: true });
+    return { host: listener.host, port: listener.port };
+  }
+
+  /**
+   * Listens if it does not yet and resolves when the server has stopped: by `shutdown`, or by SIGINT or SIGTERM,
+   * which let running calls finish. The exit code is 0, or 1 if calls had to be aborted. A second signal ends the
+   * process at once.
+   */
+  async runForever(): Promise<void> {
+    if (this.#listeners.length === 0) await this.listen();
+    const { signals = ["SIGINT", "SIGTERM"] } = this.#options;
+    const stopped = new Promise<void>((resolve) => {
+      this.#stopEvents.push(resolve);
+    });
+    const signalled = await untilSignal(signals === false ? [] : signals, stopped);
+    if (!signalled) return;
+    await this.shutdown();
+    process.exitCode ??= this.#overdue ? 1 : 0;
+  }
+
+  /** Begins to stop: accepts nothing new, tells every client, lets running calls finish. */
+  drain(): void {
+    void this.shutdown();
+  }
+
+  /**
+   * Stops: accepts nothing new, tells every client, lets running calls finish within `graceMs` (default
+   * `drainTimeout`), aborts the rest with UNAVAILABLE, closes. Always resolves; later calls share the first one's end.
+   */
+  shutdown(options: { graceMs?: number; signal?: AbortSignal } = {}): Promise<void> {
+    this.#stopping ??= this.#stop(options);
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+
+  stats(): ServerStats {
+    return { connections: this.#connections.size, inFlight: this.#core.inFlight, timers: this.#core.wheel.size };
+  }
+
+  async #stop({ graceMs, signal }: { graceMs?: number; signal?: AbortSignal }): Promise<void> {
+    this.#state = "draining";
+    const grace = graceMs ?? this.#options.drainTimeout ?? this.#core.limits.shutdownGrace;
+    await Promise.all(this.#listeners.map((listener) => listener.close()));
+    for (const connection of [...this.#connections]) connection.wire.drain("the server is shutting down");
+    if (!(await this.#empty(grace, signal))) {
+      this.#overdue = true;
+      const error = new RapError("UNAVAILABLE", "the server is shutting down and the call took too long to finish");
+      for (const connection of [...this.#connections]) connection.abortCalls(error);
+      await this.#empty(this.#core.limits.abortGrace, undefined);
+      for (const connection of [...this.#connections]) connection.wire.close(GoawayCode.NO_ERROR, "the server is down");
+    }
+    await this.#core.workers.close();
+    this.#core.wheel.stop();
+    this.#state = "stopped";
+    for (const event of this.#stopEvents) {
+      try {
+        await event();
+      } catch (error) {
+        this.#logger.error({ err: error }, "a stop event failed");
+      }
+    }
+  }
+
+  /** Waits until no connection is left; false when that takes longer than `ms` or the signal fires first. */
+  #empty(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
+    if (this.#connections.size === 0) return Promise.resolve(true);
+    const { clock } = this.#core;
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#onEmpty = undefined;
+        clock.clearTimeout(timer);
+        signal?.removeEventListener("abort", done);
+        resolve(this.#connections.size === 0);
+      };
+      const timer = clock.setTimeout(done, ms);
+      this.#onEmpty = done;
+      if (signal?.aborted) done();
+      else signal?.addEventListener("abort", done, { once: true });
+    });
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#state === "stopped" || this.#connections.size >= this.#core.limits.maxConnections) {
+      socket.destroy();
+      return;
+    }
+    this.#connections.add(new ServerConnection(this.#core, socket));
+  }
+
+  #left(connection: ServerConnection, error: RapError | undefined): void {
+    this.#connections.delete(connection);
+    if (error !== undefined) {
+      this.#logger.debug({ peer: connection.remoteAddress, connection: connection.id }, error.message);
+    }
+    if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+
+  #transport({ host, port, path, transport, address }: ListenOptions): { transport: Transport; address: string } {
+    if (transport !== undefined) return { transport, address: address ?? `${transport.scheme}://rap` };
+    const { options } = { options: this.#options };
+    const socketPath = path ?? (port === undefined && host === undefined ? options.path : undefined);
+    if (socketPath !== undefined) return { transport: unix(), address: `unix:${socketPath}` };
+    const hostName = host ?? options.host ?? "127.0.0.1";
+    const where = `${hostName.includes(":") ? `[${hostName}]` : hostName}:${port ?? options.port ?? 9000}`;
+    const server = this.#tls();
+    if (server === undefined) return { transport: tcp(), address: `tcp://${where}` };
+    return { transport: tls({ server, handshakeTimeout: this.#core.limits.handshakeTimeout }), address: `tls://${where}` };
+  }
+
+  #tls(): TlsServerOptions | undefined {
+    const { tls: given, sslCertPath, sslKeyPath } = this.#options;
+    if (sslCertPath === undefined && sslKeyPath === undefined) return given;
+    if (sslCertPath === undefined || sslKeyPath === undefined) {
+      throw Object.assign(new TypeError("sslCertPath and sslKeyPath go together"), { code: "ERR_RAP_TLS" });
+    }
+    return { ...given, cert: readFileSync(sslCertPath), key: readFileSync(sslKeyPath) };
+  }
+
+  /** What the container has for a token, else the default, which is then registered for services to inject. */
+  #injected<T>(token: import("@rap/core").Token<T>, make: () => T): T {
+    if (this.container.isRegistered(token, true)) return this.container.resolve(token);
+    const value = make();
+    this.container.register(token, { useValue: value });
+    return value;
+  }
+}
+
+const INFO = "rap-js/0.1.0";
+
+function stateError(message: string): Error {
+  return Object.assign(new Error(message), { code: "ERR_RAP_STATE" });
+}

@@ -1,0 +1,712 @@
+import {
+  blockEnd,
+  type Codec,
+  copyBytes,
+  decodeError,
+  decodeGoaway,
+  decodeHello,
+  decodeMetadata,
+  encodeError,
+  encodeGoaway,
+  encodeHello,
+  Flag,
+  FrameReader,
+  type FrameSink,
+  FramingError,
+  GoawayCode,
+  goawayName,
+  type Hello,
+  Kind,
+  type Limits,
+  MAX_STREAM_ID,
+  type Metadata,
+  MINOR_VERSION,
+  OPTIONAL_KIND,
+  openHead,
+  openSize,
+  type OpenHead,
+  PayloadError,
+  PREAMBLE,
+  RapError,
+  readOpen,
+  readU32,
+  SHAPE_SHIFT,
+  Shape,
+  writeOpen,
+  writeU32,
+} from "@rap/protocol";
+import { Bucket } from "./bucket";
+import { ReceiveWindow, SendWindow } from "./credit";
+import { Keepalive } from "./keepalive";
+import { Outbox, SMALL_BYTES } from "./outbox";
+import { Stream, type StreamSink } from "./stream";
+import type { Socket, SocketHandler } from "./transport";
+import { frameTrace, type FrameTrace } from "./trace";
+import { type TimerWheel, WheelEntry } from "./wheel";
+
+/** What a connection tells the client or server that it belongs to. None of these may throw. */
+export interface ConnectionHost {
+  /** Server: a peer introduced itself. Answer with `accept` or `close`, now or later. */
+  onHello?(connection: Connection, hello: Hello): void;
+  /** The handshake is done: streams may be opened. */
+  onReady?(connection: Connection): void;
+  /**
+   * Server: a call came; `head` has positions in `bytes`, both valid only during the call. Give its sink; throw a
+   * RapError to refuse it (then it counts as never processed).
+   */
+  onOpen?(stream: Stream, head: OpenHead, bytes: Uint8Array): StreamSink;
+  /** The peer takes no new streams. */
+  onGoaway?(connection: Connection, reason: string): void;
+  /** A stream is over on both sides: there is room for another. */
+  onRoom?(connection: Connection): void;
+  /** The connection is over; its streams were told before. `error` says why when it was not a clean end. */
+  onClose(connection: Connection, error: RapError | undefined): void;
+}
+
+export interface ConnectionOptions {
+  role: "client" | "server";
+  host: ConnectionHost;
+  limits: Limits;
+  wheel: TimerWheel;
+  /** In order of preference; the first that both sides know is used. */
+  codecs: readonly Codec[];
+  /** Who this is, for people: name and version. */
+  info: string;
+  /** Sent with the handshake. */
+  metadata?: Metadata | undefined;
+}
+
+/** Numbers of one connection since it began. */
+export interface ConnectionStats {
+  /** Streams that are not over on both sides. */
+  streams: number;
+  opened: number;
+  messagesSent: number;
+  messagesReceived: number;
+  framesSent: number;
+  framesReceived: number;
+  bytesSent: number;
+  bytesReceived: number;
+  pingsSent: number;
+  pingsReceived: number;
+  glitches: number;
+  /** Bytes that the socket has not taken yet. */
+  buffered: number;
+  /** Streams that wait for the connection's credit. */
+  waitingForCredit: number;
+}
+
+/** What a peer did that no peer may do. Ends the connection. */
+class Violation extends Error {
+  constructor(
+    readonly code: GoawayCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const NO_LIMITS_YET = { streamWindowBytes: 0, streamWindowMessages: 0, keepaliveInterval: 0 } as Hello;
+let connections = 0;
+
+/**
+ * Many streams on one socket: handshake, flow control, keepalive, drain. It knows frames and bytes; what the
+ * bytes mean, and who is called, is its host's.
+ */
+export class Connection implements SocketHandler, FrameSink {
+  readonly id = ++connections;
+  readonly socket: Socket;
+  readonly role: "client" | "server";
+  readonly limits: Limits;
+  readonly wheel: TimerWheel;
+  readonly outbox: Outbox;
+  /** What the peer said of itself. Before the handshake is done it has no limits. */
+  peer: Hello = NO_LIMITS_YET;
+  /** Credit for what this side sends on all streams together. */
+  sendWindow = new SendWindow(0, 0);
+  ready = false;
+  /** No new streams: this side or the peer said goaway. */
+  draining = false;
+  closed = false;
+  messagesSent = 0;
+  messagesReceived = 0;
+
+  readonly #options: ConnectionOptions;
+  readonly #host: ConnectionHost;
+  readonly #reader: FrameReader;
+  readonly #trace: FrameTrace | undefined;
+  readonly #streams = new Map<number, Stream>();
+  readonly #head = openHead();
+  readonly #receiveWindow: ReceiveWindow;
+  readonly #glitches: Bucket;
+  readonly #pings: Bucket;
+  readonly #handshake: Watch;
+  #codec: Codec | undefined;
+  #keepalive: Keepalive | undefined;
+  #waiting: Set<Stream> | undefined;
+  #nextId: number;
+  /** The largest id that the peer opened. */
+  #lastPeerId = 0;
+  /** Ids above it are refused: the second step of a goaway was sent. */
+  #lastAcceptedId = MAX_STREAM_ID;
+  #drainStep: Watch | undefined;
+  #pingStrikes = 0;
+  #provoked = 0;
+  #paused = false;
+  #opened = 0;
+  /** Open streams that are channels, and those that are neither channels nor unary. */
+  #channels = 0;
+  #streaming = 0;
+  #framesReceived = 0;
+  #bytesReceived = 0;
+  #pingsReceived = 0;
+  #glitchCount = 0;
+  #goaway: { code: number; reason: string } | undefined;
+
+  constructor(socket: Socket, options: ConnectionOptions) {
+    const { limits, wheel, role } = options;
+    this.socket = socket;
+    this.role = role;
+    this.limits = limits;
+    this.wheel = wheel;
+    this.#options = options;
+    this.#host = options.host;
+    this.#nextId = role === "client" ? 1 : 2;
+    this.#reader = new FrameReader(this, limits.maxHandshakeBytes);
+    this.#trace = frameTrace(`${role} ${this.id}`);
+    this.outbox = new Outbox(socket, limits.fragmentBytes, this.#trace);
+    this.#receiveWindow = new ReceiveWindow(limits.connectionWindowBytes, Number.MAX_SAFE_INTEGER);
+    const now = wheel.now();
+    this.#glitches = new Bucket(limits.glitchBurst, limits.glitchesPerSecond, now);
+    this.#pings = new Bucket(limits.pingBurst, limits.pingsPerSecond, now);
+    this.#handshake = new Watch(() => this.abort(GoawayCode.HANDSHAKE_FAILED, "the handshake took too long"));
+    // A TLS handshake has used up a part of the time.
+    wheel.add(this.#handshake, Math.max(1, limits.handshakeTimeout - (performance.now() - socket.openedAt)));
+    if (role === "client") this.#sendHello(options.codecs.map(({ name }) => name));
+    socket.start(this);
+  }
+
+  /** The codec that both sides agreed on. */
+  get codec(): Codec {
+    return this.#codec!;
+  }
+
+  /** Streams that are not over on both sides. */
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  /** The streams that are not over on both sides. */
+  openStreams(): readonly Stream[] {
+    return [...this.#streams.values()];
+  }
+
+  /** Whether the server takes another call of this shape now. */
+  hasRoom(shape: Shape): boolean {
+    if (this.draining || !this.ready || this.#streams.size >= this.peer.maxInFlight) return false;
+    if (shape === Shape.UNARY) return true;
+    return shape === Shape.CHANNEL ? this.#channels < this.peer.maxChannels : this.#streaming < this.peer.maxStreams;
+  }
+
+  /** Server: lets a peer in whose hello came. */
+  accept(): void {
+    if (this.closed || this.ready) return;
+    this.#sendHello([this.codec.name]);
+    this.#becomeReady();
+  }
+
+  /**
+   * Client: opens a stream with its first message (none for a channel). The body is copied unless `owned`. Throws
+   * RESOURCE_EXHAUSTED when it is larger than the peer takes.
+   */
+  open(
+    shape: Shape,
+    target: Uint8Array,
+    timeout: number,
+    metadata: Uint8Array | undefined,
+    streamArg: number,
+    body: Uint8Array | undefined,
+    owned: boolean,
+    end: boolean,
+    sink: StreamSink,
+  ): Stream {
+    const bodyBytes = body === undefined ? 0 : body.length;
+    this.checkSize(bodyBytes);
+    const id = this.#nextId;
+    this.#nextId += 2;
+    if (this.#nextId >= this.limits.maxStreamId) this.draining = true;
+    const stream = new Stream(this, id, shape, false);
+    stream.sink = sink;
+    this.#streams.set(id, stream);
+    this.#opened++;
+    if (shape === Shape.CHANNEL) this.#channels++;
+    else if (shape !== Shape.UNARY) this.#streaming++;
+    const flags =
+      (shape << SHAPE_SHIFT) | (timeout > 0 ? Flag.DEADLINE : 0) | (metadata === undefined ? 0 : Flag.METADATA);
+    const size = openSize(target, timeout, metadata, streamArg);
+    if (size + bodyBytes <= SMALL_BYTES) {
+      const { outbox } = this;
+      const at = outbox.reserve(Kind.OPEN, end ? flags | Flag.END : flags, id, size + bodyBytes);
+      writeOpen(outbox.buffer, at, target, timeout, metadata, streamArg);
+      if (body !== undefined) copyBytes(body, outbox.buffer, at + size);
+      this.messagesSent++;
+      stream.localDone = end;
+    } else {
+      const prefix = new Uint8Array(size);
+      writeOpen(prefix, 0, target, timeout, metadata, streamArg);
+      stream.push({ body: owned ? body! : body!.slice(), sent: 0, begun: false, prefix, kind: Kind.OPEN, flags, end });
+    }
+    return stream;
+  }
+
+  /** Throws RESOURCE_EXHAUSTED when the peer takes no message of this size. */
+  checkSize(bytes: number): void {
+    const limit = this.peer.maxMessageBytes;
+    if (bytes <= limit) return;
+    throw new RapError("RESOURCE_EXHAUSTED", `a message of ${bytes} bytes is over the peer's limit of ${limit}`, {
+      details: [{ limit, size: bytes }],
+      maybeExecuted: false,
+    });
+  }
+
+  encodeError(error: RapError): Uint8Array {
+    return encodeError(error, this.codec);
+  }
+
+  /**
+   * Takes no new streams, finishes those that run and then closes. In two steps: calls that are on their way when
+   * the first goaway leaves are still accepted; those after the second are refused and never ran.
+   */
+  drain(reason: string): void {
+    if (this.closed || this.#drainStep !== undefined) return;
+    this.draining = true;
+    if (!this.ready) return this.close(GoawayCode.NO_ERROR, reason);
+    this.outbox.frame(Kind.GOAWAY, 0, 0, encodeGoaway(MAX_STREAM_ID, GoawayCode.NO_ERROR, reason));
+    this.#drainStep = new Watch(() => this.#lastCall(reason));
+    if (this.role === "client") return this.#lastCall(reason);
+    this.wheel.add(this.#drainStep, this.limits.goawayPause);
+    this.ping();
+  }
+
+  /** Says why and closes at once; streams that are open fail with UNAVAILABLE. */
+  close(code: GoawayCode, reason: string): void {
+    if (this.closed) return;
+    // Before the handshake nobody is told anything.
+    if (this.ready || (this.role === "server" && this.#codec !== undefined)) {
+      if (!this.ready) this.#sendHello([this.codec.name]);
+      this.outbox.frame(Kind.GOAWAY, 0, 0, encodeGoaway(this.#lastPeerId, code, reason));
+      this.outbox.flush();
+    }
+    this.socket.end();
+    this.#finish(code === GoawayCode.NO_ERROR || code === GoawayCode.IDLE ? undefined : this.#lost(code, reason), code, reason);
+  }
+
+  /** Closes without a word to a peer that would not hear it. */
+  abort(code: GoawayCode, reason: string): void {
+    if (this.closed) return;
+    this.socket.destroy();
+    this.#finish(this.#lost(code, reason), code, reason);
+  }
+
+  ping(): void {
+    this.outbox.frame(Kind.PING, 0, 0, PING_DATA);
+  }
+
+  stats(): ConnectionStats {
+    return {
+      streams: this.#streams.size,
+      opened: this.#opened,
+      messagesSent: this.messagesSent,
+      messagesReceived: this.messagesReceived,
+      framesSent: this.outbox.framesSent,
+      framesReceived: this.#framesReceived,
+      bytesSent: this.outbox.bytesSent,
+      bytesReceived: this.#bytesReceived,
+      pingsSent: this.#keepalive?.pingsSent ?? 0,
+      pingsReceived: this.#pingsReceived,
+      glitches: this.#glitchCount,
+      buffered: this.socket.buffered,
+      waitingForCredit: this.#waiting?.size ?? 0,
+    };
+  }
+
+  // From the socket.
+
+  onData(bytes: Uint8Array): void {
+    if (this.closed) return;
+    this.#bytesReceived += bytes.length;
+    const frames = this.#framesReceived;
+    try {
+      this.#reader.push(bytes);
+    } catch (error) {
+      this.#fault(error);
+      return;
+    }
+    this.#keepalive?.read(this.wheel.now(), this.#reader.partial > 0, this.#framesReceived > frames);
+    this.#pauseIfBehind();
+  }
+
+  onDrain(): void {
+    this.#provoked = 0;
+    this.outbox.pump();
+    if (this.#paused && this.socket.buffered < this.limits.writeQueueSoftBytes) {
+      this.#paused = false;
+      this.socket.resume();
+    }
+  }
+
+  onClose(error?: Error): void {
+    if (this.closed) return;
+    const goaway = this.#goaway;
+    const clean = error === undefined && this.#streams.size === 0 && (goaway === undefined || goaway.code === 0);
+    this.#finish(clean && this.ready ? undefined : this.#lostBy(error), GoawayCode.NO_ERROR, "");
+  }
+
+  // From the reader.
+
+  frame(kind: number, flags: number, id: number, bytes: Uint8Array, start: number, end: number, owned: boolean): void {
+    this.#framesReceived++;
+    this.#trace?.("<", kind, flags, id, end - start);
+    if (!this.ready) return this.#frameBeforeReady(kind, bytes, start, end);
+    switch (kind) {
+      case Kind.OPEN:
+        return this.#open(flags, id, bytes, start, end, owned);
+      case Kind.DATA: {
+        const stream = this.#find(id);
+        if (stream !== undefined) stream.receive(flags, bytes, start, end, owned);
+        return;
+      }
+      case Kind.HEADERS:
+        return this.#headers(id, bytes, start, end);
+      case Kind.END: {
+        const stream = this.#find(id);
+        if (stream !== undefined) this.#end(stream, flags, bytes, start, end);
+        return;
+      }
+      case Kind.RESET: {
+        // It may follow the END of its own direction.
+        const stream = this.#streams.get(id) ?? this.#find(id);
+        const finished = end - start >= 2 && bytes[start] === 0;
+        stream?.receiveReset(finished ? undefined : decodeError(bytes, start, end, this.codec));
+        return;
+      }
+      case Kind.CREDIT:
+        return this.#credit(id, bytes, start, end);
+      case Kind.PING:
+        return this.#ping(bytes, start, end);
+      case Kind.PONG:
+        if (this.#drainStep !== undefined && this.#drainStep.slot >= 0) this.#drainStep.expire();
+        return;
+      case Kind.GOAWAY:
+        return this.#goawayFrom(decodeGoaway(bytes, start, end));
+      case Kind.HELLO:
+        throw new Violation(GoawayCode.PROTOCOL_ERROR, "a second HELLO");
+      default:
+        if (kind < OPTIONAL_KIND) throw new Violation(GoawayCode.PROTOCOL_ERROR, `unknown frame kind ${kind}`);
+        this.glitch("an unknown optional frame");
+    }
+  }
+
+  // From streams.
+
+  /** Counts something odd but legal; a peer that does too much of it is let go. */
+  glitch(what: string): void {
+    this.#glitchCount++;
+    if (!this.#glitches.take(this.wheel.now())) {
+      throw new Violation(GoawayCode.TOO_MANY_GLITCHES, `too many odd frames, the last: ${what}`);
+    }
+  }
+
+  violation(code: GoawayCode, what: string): never {
+    throw new Violation(code, what);
+  }
+
+  chargeCredit(bytes: number): void {
+    if (!this.#receiveWindow.receive(bytes, 0)) this.#overdrawn("the connection has no credit for what was sent on it");
+  }
+
+  releaseCredit(bytes: number): void {
+    if (!this.#receiveWindow.release(bytes, 0) || this.closed) return;
+    this.sendCredit(0, this.#receiveWindow.grant().bytes, 0);
+  }
+
+  sendCredit(id: number, bytes: number, messages: number): void {
+    if (this.closed) return;
+    const at = this.outbox.reserve(Kind.CREDIT, 0, id, 8);
+    writeU32(this.outbox.buffer, at, bytes);
+    writeU32(this.outbox.buffer, at + 4, messages);
+    this.#provoked++;
+  }
+
+  waitForCredit(stream: Stream): void {
+    this.#waiting ??= new Set();
+    this.#waiting.add(stream);
+  }
+
+  /** A stream is over on both sides. */
+  forget(stream: Stream): void {
+    this.#waiting?.delete(stream);
+    if (!this.#streams.delete(stream.id) || this.closed) return;
+    if (stream.shape === Shape.CHANNEL) this.#channels--;
+    else if (stream.shape !== Shape.UNARY) this.#streaming--;
+    this.#host.onRoom?.(this);
+    if (this.draining && this.#streams.size === 0) this.#endIfDrained();
+  }
+
+  /** Bytes handed to the socket and those it has not passed on. */
+  progress(): { written: number; buffered: number } {
+    return { written: this.outbox.bytesSent, buffered: this.socket.buffered };
+  }
+
+  #overdrawn(what: string): never {
+    this.violation(GoawayCode.FLOW_CONTROL_ERROR, what);
+  }
+
+  #sendHello(codecs: readonly string[]): void {
+    const { limits } = this;
+    this.socket.write(PREAMBLE);
+    this.outbox.frame(
+      Kind.HELLO,
+      0,
+      0,
+      encodeHello({ ...limits, minor: MINOR_VERSION, codecs, info: this.#options.info, metadata: this.#options.metadata, extensions: new Map() }),
+    );
+  }
+
+  #frameBeforeReady(kind: number, bytes: Uint8Array, start: number, end: number): void {
+    if (kind === Kind.GOAWAY && this.role === "client") return this.#goawayFrom(decodeGoaway(bytes, start, end));
+    if (kind !== Kind.HELLO || this.#codec !== undefined) {
+      throw new Violation(GoawayCode.PROTOCOL_ERROR, `frame kind ${kind} before the handshake is done`);
+    }
+    const hello = decodeHello(bytes, start, end);
+    for (const type of hello.extensions.keys()) {
+      if (type >= CRITICAL_EXTENSION) throw new Violation(GoawayCode.HANDSHAKE_FAILED, `unknown extension ${type}`);
+    }
+    this.#codec = this.#chooseCodec(hello.codecs);
+    this.peer = hello;
+    this.sendWindow = new SendWindow(hello.connectionWindowBytes, 0);
+    if (this.role === "client") this.#becomeReady();
+    else if (this.#host.onHello === undefined) this.accept();
+    else this.#host.onHello(this, hello);
+  }
+
+  #chooseCodec(offered: readonly string[]): Codec {
+    const { codecs } = this.#options;
+    const mine = this.role === "server" ? offered.find((name) => codecs.some((codec) => codec.name === name)) : offered[0];
+    const codec = codecs.find(({ name }) => name === mine);
+    if (codec !== undefined) return codec;
+    const known = codecs.map(({ name }) => name).join(", ");
+    throw new Violation(GoawayCode.HANDSHAKE_FAILED, `no common codec: the peer has ${offered.join(", ")}, here is ${known}`);
+  }
+
+  #becomeReady(): void {
+    this.ready = true;
+    this.wheel.remove(this.#handshake);
+    this.#reader.maxFrameBytes = this.limits.maxFrameBytes;
+    const { clientIdleTimeout, serverIdleTimeout } = this.limits;
+    this.#keepalive = new Keepalive(this, this.role === "client" ? clientIdleTimeout : serverIdleTimeout);
+    this.#host.onReady?.(this);
+  }
+
+  #open(flags: number, id: number, bytes: Uint8Array, start: number, end: number, owned: boolean): void {
+    const odd = (id & 1) === 1;
+    if (id === 0 || id > MAX_STREAM_ID || odd === (this.role === "client")) {
+      throw new Violation(GoawayCode.PROTOCOL_ERROR, `stream ${id} is not for the peer to open`);
+    }
+    if (id <= this.#lastPeerId) throw new Violation(GoawayCode.PROTOCOL_ERROR, `stream id ${id} was used before`);
+    const head = this.#head;
+    readOpen(bytes, start, end, flags, head);
+    this.#lastPeerId = id;
+    this.#opened++;
+    const stream = new Stream(this, id, head.shape, true);
+    this.#streams.set(id, stream);
+    if (head.shape === Shape.CHANNEL) this.#channels++;
+    else if (head.shape !== Shape.UNARY) this.#streaming++;
+    try {
+      if (id > this.#lastAcceptedId || this.#host.onOpen === undefined) throw this.#refusal();
+      stream.sink = this.#host.onOpen(stream, head, bytes);
+    } catch (error) {
+      this.#provoked++;
+      stream.reset(RapError.from(error));
+    }
+    const hasBody = head.bodyStart < end || (flags & Flag.MORE) !== 0;
+    if (hasBody) stream.receive(flags & (Flag.MORE | Flag.END), bytes, head.bodyStart, end, owned);
+    else stream.receiveEnd(flags, undefined);
+  }
+
+  #refusal(): RapError {
+    return this.#host.onOpen === undefined
+      ? new RapError("UNIMPLEMENTED", "this side takes no calls", { maybeExecuted: false })
+      : new RapError("UNAVAILABLE", "the server is shutting down", { maybeExecuted: false });
+  }
+
+  /** The stream of a frame; undefined for one that is over, which a peer should know. */
+  #find(id: number): Stream | undefined {
+    const stream = this.#streams.get(id);
+    if (stream !== undefined && !stream.remoteDone) return stream;
+    const opened = (id & 1) === (this.#nextId & 1) ? id < this.#nextId : id <= this.#lastPeerId;
+    if (id === 0 || !opened) throw new Violation(GoawayCode.PROTOCOL_ERROR, `a frame on stream ${id}, which is not open`);
+    this.glitch(`a frame on stream ${id}, which is over`);
+    return undefined;
+  }
+
+  #headers(id: number, bytes: Uint8Array, start: number, end: number): void {
+    const stream = this.#find(id);
+    if (stream?.sink === undefined) return;
+    stream.sink.onHeaders(decodeMetadata(bytes, start, end));
+  }
+
+  #end(stream: Stream, flags: number, bytes: Uint8Array, start: number, end: number): void {
+    const hasBlock = (flags & Flag.METADATA) !== 0;
+    if ((hasBlock ? blockEnd(bytes, start, end) : start) !== end) throw new PayloadError("END has trailing bytes");
+    stream.receiveEnd(Flag.END, hasBlock ? decodeMetadata(bytes, start + 2, end) : undefined);
+  }
+
+  #credit(id: number, bytes: Uint8Array, start: number, end: number): void {
+    if (end - start !== 8) throw new PayloadError("CREDIT is not 8 bytes long");
+    const granted = readU32(bytes, start);
+    const messages = readU32(bytes, start + 4);
+    if (granted === 0 && messages === 0) this.glitch("a grant of nothing");
+    if (id !== 0) {
+      // A stream may be over on this side while the peer's grant is on its way.
+      if (this.#streams.get(id)?.receiveCredit(granted, messages) === false) this.#overdrawn(`stream ${id} was granted too much`);
+      return;
+    }
+    if (!this.sendWindow.add(granted, 0)) this.#overdrawn("the connection was granted too much");
+    if (this.#waiting === undefined || this.#waiting.size === 0) return;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const stream of waiting) this.outbox.enqueue(stream);
+  }
+
+  #ping(bytes: Uint8Array, start: number, end: number): void {
+    if (end - start !== 8) throw new PayloadError("PING is not 8 bytes long");
+    this.#pingsReceived++;
+    if (!this.#pings.take(this.wheel.now()) && ++this.#pingStrikes > this.limits.pingStrikes) {
+      throw new Violation(GoawayCode.TOO_MANY_PINGS, "too many pings");
+    }
+    this.#provoked++;
+    this.outbox.frame(Kind.PONG, 0, 0, bytes.subarray(start, end));
+  }
+
+  #goawayFrom(goaway: { lastId: number; code: number; reason: string }): void {
+    this.#goaway = goaway;
+    this.draining = true;
+    for (const stream of [...this.#streams.values()]) {
+      if ((stream.id & 1) !== (this.#nextId & 1) || stream.id <= goaway.lastId) continue;
+      // The peer never looked at it, so there is nothing to tell it either.
+      stream.localDone = true;
+      stream.pending = [];
+      stream.receiveReset(
+        new RapError("UNAVAILABLE", `the server is going away: ${goaway.reason}`, { origin: "transport", maybeExecuted: false }),
+      );
+    }
+    this.#host.onGoaway?.(this, goaway.reason);
+    if (this.#streams.size === 0) this.#endIfDrained();
+  }
+
+  /** The second step of a goaway: from here on calls are refused. */
+  #lastCall(reason: string): void {
+    if (this.closed) return;
+    if (this.#drainStep !== undefined) this.wheel.remove(this.#drainStep);
+    this.#lastAcceptedId = this.#lastPeerId;
+    this.outbox.frame(Kind.GOAWAY, 0, 0, encodeGoaway(this.#lastPeerId, GoawayCode.NO_ERROR, reason));
+    if (this.#streams.size === 0) this.#endIfDrained();
+  }
+
+  #endIfDrained(): void {
+    // Between the two steps more calls may be on their way.
+    if (this.#drainStep !== undefined && this.#drainStep.slot >= 0) return;
+    if (this.#goaway === undefined && this.#drainStep === undefined) return;
+    this.outbox.flush();
+    this.socket.end();
+    this.#finish(this.ready ? undefined : this.#lostBy(undefined), GoawayCode.NO_ERROR, "");
+  }
+
+  #pauseIfBehind(): void {
+    const { buffered } = this.socket;
+    if (buffered === 0) {
+      this.#provoked = 0;
+      return;
+    }
+    if (buffered > this.limits.writeQueueHardBytes) {
+      this.abort(GoawayCode.SLOW_CONSUMER, `${buffered} bytes wait for a peer that does not take them`);
+      return;
+    }
+    // A client that stopped reading could wait for a server that stopped reading: only one side may.
+    const behind = this.role === "server" && buffered > this.limits.writeQueueSoftBytes;
+    if (this.#paused || (!behind && this.#provoked <= this.limits.maxUnsentReplies)) return;
+    this.#paused = true;
+    this.socket.pause();
+  }
+
+  #fault(error: unknown): void {
+    this.#reader.stop();
+    if (error instanceof Violation) this.close(error.code, error.message);
+    else if (error instanceof FramingError) {
+      const code = error.problem === "PREAMBLE" ? GoawayCode.HANDSHAKE_FAILED : GoawayCode.FRAME_TOO_LARGE;
+      this.close(code, error.message);
+    } else if (error instanceof PayloadError || (error as { code?: unknown })?.code === "ERR_RAP_METADATA") {
+      this.close(GoawayCode.PROTOCOL_ERROR, (error as Error).message);
+    } else if ((error as Error)?.name === "CodecError") {
+      this.close(GoawayCode.PROTOCOL_ERROR, `an error that cannot be read: ${(error as Error).message}`);
+    } else {
+      this.abort(GoawayCode.INTERNAL, `a fault of rap: ${String((error as Error)?.stack ?? error)}`);
+    }
+  }
+
+  #lostBy(error: Error | undefined): RapError {
+    if (this.#goaway !== undefined) {
+      const { code, reason } = this.#goaway;
+      return this.#lost(code as GoawayCode, reason, error, "the peer closed the connection");
+    }
+    if (error !== undefined) return this.#lost(GoawayCode.NO_ERROR, error.message, error, "the connection was lost");
+    const when = this.ready ? "" : " before the handshake was done";
+    return this.#lost(GoawayCode.NO_ERROR, `the peer closed it${when}`, undefined, "the connection was lost");
+  }
+
+  #lost(code: GoawayCode, reason: string, cause?: Error, what = "the connection was closed"): RapError {
+    const name = code === GoawayCode.NO_ERROR ? "" : ` (${goawayName(code)})`;
+    return new RapError("UNAVAILABLE", `${what}${name}: ${reason}`, {
+      origin: "transport",
+      reason: code === GoawayCode.NO_ERROR ? undefined : goawayName(code),
+      ...(cause !== undefined && { cause }),
+    });
+  }
+
+  /** The end, however it came: every stream is told, every timer is gone. */
+  #finish(error: RapError | undefined, code: number, reason: string): void {
+    this.closed = true;
+    this.draining = true;
+    this.#reader.stop();
+    this.outbox.close();
+    this.wheel.remove(this.#handshake);
+    if (this.#drainStep !== undefined) this.wheel.remove(this.#drainStep);
+    this.#keepalive?.stop();
+    const streams = [...this.#streams.values()];
+    this.#streams.clear();
+    this.#waiting?.clear();
+    for (const stream of streams) {
+      const { sink } = stream;
+      stream.localDone = true;
+      stream.remoteDone = true;
+      stream.pending = [];
+      stream.detach();
+      sink?.onReset(error ?? this.#lost(code as GoawayCode, reason || "it was closed"));
+    }
+    this.#host.onClose(this, error);
+  }
+}
+
+const PING_DATA = new Uint8Array(8);
+const CRITICAL_EXTENSION = 0x8000;
+
+class Watch extends WheelEntry {
+  constructor(readonly callback: () => void) {
+    super();
+  }
+
+  override expire(): void {
+    this.callback();
+  }
+}

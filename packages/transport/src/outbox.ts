@@ -1,0 +1,197 @@
+import { copyBytes, Flag, HEAD_BYTES, Kind, writeHead } from "@rap/protocol";
+import type { Stream } from "./stream";
+import type { FrameTrace } from "./trace";
+import type { Socket } from "./transport";
+import { atTurnEnd } from "./turn";
+
+const SLAB_BYTES = 64 * 1024;
+/** A slab with less room than this is left to the garbage collector. */
+const MIN_ROOM = 4 * 1024;
+/** Bytes after which a turn's frames go out before the turn ends, so that both peers work at the same time. */
+const EARLY_FLUSH = 8 * 1024;
+/** Payloads up to here are copied into the slab; larger ones are handed to the socket as they are. */
+export const SMALL_BYTES = 16 * 1024;
+/** Bytes in the socket above which large messages wait, so that small ones stay close to the wire. */
+const SOCKET_QUEUE_BYTES = 256 * 1024;
+
+/** Memory that frames are written into. One connection at a time uses a slab, and only between two flushes. */
+interface Slab {
+  readonly buffer: Buffer;
+  used: number;
+}
+
+let spare: Slab | undefined;
+
+/** A message that is larger than a frame or waits for credit. */
+export interface Pending {
+  readonly body: Uint8Array;
+  /** Bytes of the body that are already sent. */
+  sent: number;
+  /** Whether its first frame is already sent. */
+  begun: boolean;
+  /** Goes before the body in the first frame: an OPEN's head or a metadata block. */
+  readonly prefix: Uint8Array;
+  readonly kind: number;
+  /** Flags of the first frame, without MORE and END. */
+  readonly flags: number;
+  readonly end: boolean;
+}
+
+/**
+ * The way out of a connection: gathers the frames of a turn into one write, and lets large messages take turns, a
+ * fragment each, so that none of them holds up a small one.
+ */
+export class Outbox {
+  readonly #socket: Socket;
+  readonly #fragmentBytes: number;
+  #slab: Slab | undefined;
+  #start = 0;
+  #scheduled = false;
+  /** Streams with a fragment to send and the credit for it, in the order of their turns. */
+  #ready: Stream[] = [];
+  #closed = false;
+  bytesSent = 0;
+  framesSent = 0;
+
+  readonly #trace: FrameTrace | undefined;
+
+  constructor(socket: Socket, fragmentBytes: number, trace: FrameTrace | undefined) {
+    this.#socket = socket;
+    this.#trace = trace;
+    this.#fragmentBytes = fragmentBytes;
+  }
+
+  /** Where `reserve` made room. */
+  buffer!: Uint8Array;
+
+  /** Writes a small frame's head and returns where in `buffer` its payload of `size` bytes must be put, now. */
+  reserve(kind: number, flags: number, id: number, size: number): number {
+    const whole = HEAD_BYTES + size;
+    let slab = this.#slab;
+    if (slab !== undefined && slab.used - this.#start >= EARLY_FLUSH) {
+      this.#write(slab);
+      slab = this.#slab;
+    }
+    if (slab === undefined || slab.used + whole > slab.buffer.length) slab = this.#nextSlab(whole);
+    const at = slab.used;
+    writeHead(slab.buffer, at, size, kind, flags, id);
+    slab.used = at + whole;
+    this.buffer = slab.buffer;
+    this.framesSent++;
+    this.#trace?.(">", kind, flags, id, size);
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      atTurnEnd(this.#endTurn);
+    }
+    return at + HEAD_BYTES;
+  }
+
+  /** A small frame with its payload. */
+  frame(kind: number, flags: number, id: number, payload: Uint8Array): void {
+    const at = this.reserve(kind, flags, id, payload.length);
+    copyBytes(payload, this.buffer, at);
+  }
+
+  /** Lets a stream that has something pending take its turns. */
+  enqueue(stream: Stream): void {
+    if (stream.queued) return;
+    stream.queued = true;
+    this.#ready.push(stream);
+    this.pump();
+  }
+
+  /** Sends fragments as long as the socket takes them. */
+  pump(): void {
+    while (this.#ready.length > 0 && !this.#closed && this.#socket.buffered < SOCKET_QUEUE_BYTES) {
+      const stream = this.#ready.shift()!;
+      stream.queued = false;
+      if (this.#sendFragment(stream) && !stream.queued) {
+        stream.queued = true;
+        this.#ready.push(stream);
+      }
+    }
+  }
+
+  /** Everything written so far goes to the socket now. */
+  flush(): void {
+    const slab = this.#slab;
+    if (slab === undefined) return;
+    if (slab.used > this.#start) this.#write(slab);
+    this.#slab = undefined;
+    if (slab.buffer.length - slab.used >= MIN_ROOM) spare ??= slab;
+  }
+
+  /** Writes nothing any more. */
+  close(): void {
+    this.#closed = true;
+    this.#ready = [];
+    this.#slab = undefined;
+  }
+
+  /** Sends the next fragment of a stream's first pending message; true when the stream can go on at once. */
+  #sendFragment(stream: Stream): boolean {
+    const pending = stream.pending[0];
+    if (pending === undefined) return false;
+    const left = pending.body.length - pending.sent;
+    const control = pending.kind !== Kind.DATA && pending.kind !== Kind.OPEN;
+    const allowed = control ? left : stream.allowance(Math.min(left, this.#fragmentBytes), left);
+    if (allowed < 0) return false;
+    const last = allowed === left;
+    const first = !pending.begun;
+    pending.begun = true;
+    const flags = (first ? pending.flags : 0) | (last ? (pending.end ? Flag.END : 0) : Flag.MORE);
+    const prefix = first ? pending.prefix.length : 0;
+    if (prefix + allowed <= SMALL_BYTES) {
+      const at = this.reserve(first ? pending.kind : Kind.DATA, flags, stream.id, prefix + allowed);
+      if (first) copyBytes(pending.prefix, this.buffer, at);
+      this.buffer.set(pending.body.subarray(pending.sent, pending.sent + allowed), at + prefix);
+    } else {
+      this.#writeLarge(first ? pending.kind : Kind.DATA, flags, stream.id, first ? pending.prefix : undefined, pending, allowed);
+    }
+    pending.sent += allowed;
+    if (!last) return true;
+    stream.pending.shift();
+    stream.sent(pending.end);
+    return stream.pending.length > 0;
+  }
+
+  /** The head goes through the slab, the body's bytes go to the socket without a copy. */
+  #writeLarge(kind: number, flags: number, id: number, prefix: Uint8Array | undefined, pending: Pending, size: number): void {
+    const head = HEAD_BYTES + (prefix?.length ?? 0);
+    let slab = this.#slab;
+    if (slab === undefined || slab.used + head > slab.buffer.length) slab = this.#nextSlab(head);
+    writeHead(slab.buffer, slab.used, head - HEAD_BYTES + size, kind, flags, id);
+    if (prefix !== undefined) slab.buffer.set(prefix, slab.used + HEAD_BYTES);
+    slab.used += head;
+    this.framesSent++;
+    this.#trace?.(">", kind, flags, id, head - HEAD_BYTES + size);
+    this.flush();
+    this.bytesSent += size;
+    this.#socket.write(pending.body.subarray(pending.sent, pending.sent + size));
+  }
+
+  readonly #endTurn = (): void => {
+    this.#scheduled = false;
+    if (!this.#closed) this.flush();
+  };
+
+  #write(slab: Slab): void {
+    const bytes = slab.buffer.subarray(this.#start, slab.used);
+    this.#start = slab.used;
+    this.bytesSent += bytes.length;
+    this.#socket.write(bytes);
+  }
+
+  /** A slab with room for `size` bytes; what the old one holds is written first. */
+  #nextSlab(size: number): Slab {
+    this.flush();
+    let slab = spare;
+    spare = undefined;
+    if (slab === undefined || slab.buffer.length - slab.used < size) {
+      slab = { buffer: Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, size)), used: 0 };
+    }
+    this.#slab = slab;
+    this.#start = slab.used;
+    return slab;
+  }
+}

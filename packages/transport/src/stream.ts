@@ -1,0 +1,362 @@
+import { blockEnd, copyBytes, decodeMetadata, Flag, GoawayCode, Kind, type Metadata, metadataBlock, RapError, Shape } from "@rap/protocol";
+import type { Connection } from "./connection";
+import { charge, ReceiveWindow, SendWindow } from "./credit";
+import { type Pending, SMALL_BYTES } from "./outbox";
+
+const NONE: Uint8Array = new Uint8Array(0);
+/** A RESET without an error: code 0. */
+const FINISHED = Uint8Array.of(0, 0);
+const NO_PENDING: Pending[] = [];
+/** A part of a message is at least this long, unless it is the last: shorter ones are a waste, and a glitch. */
+export const MIN_FRAGMENT = 256;
+
+/** What happens on a stream, as the call that owns it sees it. None of these may throw. */
+export interface StreamSink {
+  /**
+   * One whole message: bytes[start, end), valid only during the call unless `owned`. `cost` is what
+   * `Stream.consumed` must be told once the message was taken by its reader.
+   */
+  onMessage(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    owned: boolean,
+    metadata: Metadata | undefined,
+    cost: number,
+  ): void;
+  /** Metadata before the first message. */
+  onHeaders(metadata: Metadata): void;
+  /** The peer sends nothing more. */
+  onEnd(trailers: Metadata | undefined): void;
+  /** The peer, or the end of the connection, aborted the stream; without an error: the peer is done with both directions. */
+  onReset(error: RapError | undefined): void;
+  /** All that was sent is on its way: go on. */
+  onWritable(): void;
+}
+
+/**
+ * One call on a connection. Each side ends its direction, with END or with RESET; the stream is forgotten when both
+ * have, so an id that is not known any more is a peer's fault and not a race. RESET, which may also follow a side's
+ * END, says that it reads nothing more either.
+ */
+export class Stream {
+  readonly id: number;
+  readonly shape: Shape;
+  readonly connection: Connection;
+  /** Gone once this side has lost interest: what still comes is counted and dropped. */
+  sink: StreamSink | undefined;
+
+  /** Messages that wait for credit or for their turn; owned by the outbox. */
+  pending: Pending[] = NO_PENDING;
+  /** Whether the outbox has the stream in its line. */
+  queued = false;
+  /** This side has sent its END or RESET. */
+  localDone = false;
+  /** The peer has sent its END or RESET. */
+  remoteDone = false;
+
+  #sendWindow: SendWindow | undefined;
+  #receiveWindow: ReceiveWindow | undefined;
+  /** Whole messages that the reader has not taken. */
+  #unread = 0;
+  /** Credit that unread messages and parts hold. */
+  #held = 0;
+  /** The share of it that belongs to the message that is not whole. */
+  #heldParts = 0;
+  #parts: Uint8Array[] | undefined;
+  #partBytes = 0;
+  #partMetadata: Metadata | undefined;
+  /** What comes next are the arguments: one message, bounded by its limit and not by credit. */
+  #awaitsArguments: boolean;
+
+  constructor(connection: Connection, id: number, shape: Shape, incoming: boolean) {
+    this.connection = connection;
+    this.id = id;
+    this.shape = shape;
+    this.sink = undefined;
+    this.#awaitsArguments = incoming && shape !== Shape.CHANNEL;
+    if (shape === Shape.UNARY) return;
+    const { limits, peer } = connection;
+    const upstream = shape !== Shape.SERVER_STREAM;
+    const downstream = shape !== Shape.CLIENT_STREAM;
+    if (incoming ? downstream : upstream) {
+      this.#sendWindow = new SendWindow(peer.streamWindowBytes, peer.streamWindowMessages);
+    }
+    if (incoming ? upstream : downstream) {
+      this.#receiveWindow = new ReceiveWindow(limits.streamWindowBytes, limits.streamWindowMessages);
+    }
+  }
+
+  /**
+   * Sends a message; false when it waits for credit or its turn, so that the sender should wait for `onWritable`.
+   * `body` is copied unless `owned`. Throws RESOURCE_EXHAUSTED when it is larger than the peer takes.
+   */
+  send(body: Uint8Array, owned: boolean, end: boolean, metadata?: Metadata): boolean {
+    if (this.localDone) return true;
+    this.connection.checkSize(body.length);
+    const block = metadata === undefined ? NONE : metadataBlock(metadata);
+    const flags = block.length > 0 ? Flag.METADATA : 0;
+    if (this.pending.length === 0 && block.length + body.length <= SMALL_BYTES && this.#pay(body.length)) {
+      const { outbox } = this.connection;
+      const at = outbox.reserve(Kind.DATA, end ? flags | Flag.END : flags, this.id, block.length + body.length);
+      if (block.length > 0) outbox.buffer.set(block, at);
+      copyBytes(body, outbox.buffer, at + block.length);
+      this.connection.messagesSent++;
+      if (end) this.#finishLocal();
+      return true;
+    }
+    this.push({ body: owned ? body : body.slice(), sent: 0, begun: false, prefix: block, kind: Kind.DATA, flags, end });
+    return this.pending.length === 0;
+  }
+
+  /** Adds a message to those that wait; the outbox takes it from there. */
+  push(pending: Pending): void {
+    if (this.pending === NO_PENDING) this.pending = [];
+    this.pending.push(pending);
+    this.connection.outbox.enqueue(this);
+  }
+
+  /** Metadata before the first message. */
+  sendHeaders(metadata: Metadata): void {
+    if (!this.localDone) this.#control(Kind.HEADERS, 0, metadataBlock(metadata).subarray(2), false);
+  }
+
+  /** Half-close: after what was sent, nothing more comes from this side. */
+  end(trailers?: Metadata): void {
+    if (this.localDone) return;
+    const block = trailers === undefined ? NONE : metadataBlock(trailers);
+    this.#control(Kind.END, block.length > 0 ? Flag.METADATA : 0, block, true);
+  }
+
+  /** Ends this side with an error, after what was sent. */
+  fail(error: RapError): void {
+    if (!this.localDone) this.#control(Kind.RESET, 0, this.connection.encodeError(error), true);
+  }
+
+  /** This side is done with both directions and has no error: it sends and reads nothing more. */
+  finish(): void {
+    if (this.remoteDone) this.end();
+    else {
+      this.#control(Kind.RESET, 0, FINISHED, true);
+      this.detach();
+    }
+  }
+
+  /** Ends this side with an error at once: what waits is dropped, and what the peer still sends is not looked at. */
+  reset(error: RapError): void {
+    this.detach();
+    this.pending = NO_PENDING;
+    this.fail(error);
+  }
+
+  /** Loses interest: no callback comes any more, and credit that was held is given back. */
+  detach(): void {
+    this.sink = undefined;
+    this.#parts = undefined;
+    if (this.#held > 0) this.connection.releaseCredit(this.#held);
+    this.#held = 0;
+  }
+
+  /** The reader took a message that cost this much: the peer may send as much again. */
+  consumed(cost: number): void {
+    this.#unread--;
+    if (this.sink === undefined || this.#receiveWindow === undefined) return;
+    this.#release(cost, 1);
+    if (this.#unread === 0 && this.#heldParts > 0) {
+      const parts = this.#heldParts;
+      this.#heldParts = 0;
+      this.#release(parts, 0);
+    }
+  }
+
+  // What follows is called by the connection and the outbox.
+
+  /** A DATA frame, or an OPEN's body: a message or a part of one. */
+  receive(flags: number, bytes: Uint8Array, start: number, end: number, owned: boolean): void {
+    let from = start;
+    if ((flags & Flag.METADATA) !== 0) {
+      from = blockEnd(bytes, start, end);
+      if (!this.#readMetadata(bytes, start + 2, from)) return this.receiveEnd(flags, undefined);
+    }
+    const last = (flags & Flag.MORE) === 0;
+    if (!last && (flags & Flag.END) !== 0) this.connection.violation(GoawayCode.PROTOCOL_ERROR, "MORE and END in one frame");
+    const size = end - from;
+    if (!last && size < MIN_FRAGMENT) this.connection.glitch("a tiny part of a message");
+    const cost = this.#receiveWindow === undefined || this.#awaitsArguments ? 0 : this.#charge(size, last);
+    if (this.sink !== undefined) {
+      if (this.#partBytes + size > this.connection.limits.maxMessageBytes) this.#tooLarge();
+      else if (!last) this.#keepPart(bytes, from, end, cost);
+      else this.#deliver(bytes, from, end, owned, cost);
+    }
+    if (last) this.#awaitsArguments = false;
+    if ((flags & Flag.END) !== 0) this.receiveEnd(flags, undefined);
+  }
+
+  /** The peer's direction is over. */
+  receiveEnd(flags: number, trailers: Metadata | undefined): void {
+    if ((flags & Flag.END) === 0) return;
+    if (this.#parts !== undefined) {
+      this.connection.violation(GoawayCode.PROTOCOL_ERROR, `stream ${this.id} ended in the middle of a message`);
+    }
+    this.remoteDone = true;
+    this.sink?.onEnd(trailers);
+    if (this.localDone) this.connection.forget(this);
+  }
+
+  /** The peer aborted, or is done with both directions. */
+  receiveReset(error: RapError | undefined): void {
+    this.remoteDone = true;
+    const { sink } = this;
+    if (this.localDone) {
+      this.detach();
+      this.connection.forget(this);
+    } else this.pending = NO_PENDING;
+    sink?.onReset(error);
+  }
+
+  receiveCredit(bytes: number, messages: number): boolean {
+    if (this.#sendWindow === undefined) return true;
+    if (!this.#sendWindow.add(bytes, messages)) return false;
+    if (this.pending.length > 0) this.connection.outbox.enqueue(this);
+    return true;
+  }
+
+  /** How many of the next `want` bytes of a message of which `left` are left may go now; -1: none, wait for credit. */
+  allowance(want: number, left: number): number {
+    const window = this.#sendWindow;
+    if (window === undefined || this.pending[0]!.kind !== Kind.DATA) return want;
+    const all = this.connection.sendWindow;
+    const credit = Math.min(window.bytes, all.bytes);
+    const cost = charge(left, true, MIN_FRAGMENT);
+    let size = want;
+    if (want === left && credit >= cost) size = left;
+    else if (credit >= MIN_FRAGMENT && left > MIN_FRAGMENT) size = Math.min(want, credit, left - 1);
+    else size = -1;
+    if (window.messages < 1) size = -1;
+    if (size < 0) {
+      if (all.bytes <= window.bytes) this.connection.waitForCredit(this);
+      return -1;
+    }
+    const paid = size === left ? cost : size;
+    window.bytes -= paid;
+    all.bytes -= paid;
+    if (size === left) window.messages--;
+    return size;
+  }
+
+  /** The outbox sent the whole of the first pending message. */
+  sent(end: boolean): void {
+    this.connection.messagesSent++;
+    if (end) this.#finishLocal();
+    else if (this.pending.length === 0) this.sink?.onWritable();
+  }
+
+  /** Takes the credit for a whole message, if there is enough. */
+  #pay(bytes: number): boolean {
+    const window = this.#sendWindow;
+    if (window === undefined) return true;
+    const all = this.connection.sendWindow;
+    const cost = charge(bytes, true, MIN_FRAGMENT);
+    if (window.messages < 1 || window.bytes < cost || all.bytes < cost) return false;
+    window.messages--;
+    window.bytes -= cost;
+    all.bytes -= cost;
+    return true;
+  }
+
+  #control(kind: number, flags: number, payload: Uint8Array, end: boolean): void {
+    if (this.pending.length > 0) {
+      this.push({ body: payload, sent: 0, begun: false, prefix: NONE, kind, flags, end });
+      return;
+    }
+    this.connection.outbox.frame(kind, flags, this.id, payload);
+    if (end) this.#finishLocal();
+  }
+
+  #finishLocal(): void {
+    this.localDone = true;
+    if (!this.remoteDone) return;
+    this.connection.forget(this);
+  }
+
+  /** Counts a frame's bytes against both windows. */
+  #charge(size: number, last: boolean): number {
+    const cost = charge(size, last, MIN_FRAGMENT);
+    this.connection.chargeCredit(cost);
+    if (!this.#receiveWindow!.receive(cost, last ? 1 : 0)) {
+      this.connection.violation(GoawayCode.FLOW_CONTROL_ERROR, `stream ${this.id} has no credit for what was sent on it`);
+    }
+    if (this.sink === undefined) this.connection.releaseCredit(cost);
+    else this.#held += cost;
+    return cost;
+  }
+
+  #release(bytes: number, messages: number): void {
+    this.#held -= bytes;
+    this.connection.releaseCredit(bytes);
+    if (this.#receiveWindow!.release(bytes, messages) && !this.remoteDone) {
+      const grant = this.#receiveWindow!.grant();
+      this.connection.sendCredit(this.id, grant.bytes, grant.messages);
+    }
+  }
+
+  #keepPart(bytes: Uint8Array, start: number, end: number, cost: number): void {
+    this.#parts ??= [];
+    // A small view would keep the whole of what was read with it in memory.
+    const part = bytes.subarray(start, end);
+    this.#parts.push(part.length * 4 < bytes.length ? Uint8Array.from(part) : part);
+    this.#partBytes += part.length;
+    if (cost === 0) return;
+    if (this.#unread === 0) this.#release(cost, 0);
+    else this.#heldParts += cost;
+  }
+
+  #deliver(bytes: Uint8Array, start: number, end: number, owned: boolean, cost: number): void {
+    const metadata = this.#partMetadata;
+    this.#partMetadata = undefined;
+    this.connection.messagesReceived++;
+    this.#unread++;
+    const whole = cost + this.#heldParts;
+    this.#heldParts = 0;
+    if (this.#parts === undefined) {
+      this.sink!.onMessage(bytes, start, end, owned, metadata, whole);
+      return;
+    }
+    const message = new Uint8Array(this.#partBytes + end - start);
+    let at = 0;
+    for (const part of this.#parts) {
+      message.set(part, at);
+      at += part.length;
+    }
+    message.set(bytes.subarray(start, end), at);
+    this.#parts = undefined;
+    this.#partBytes = 0;
+    this.sink!.onMessage(message, 0, message.length, true, metadata, whole);
+  }
+
+  #readMetadata(bytes: Uint8Array, start: number, end: number): boolean {
+    try {
+      this.#partMetadata = decodeMetadata(bytes, start, end);
+      return true;
+    } catch (error) {
+      this.#abort(new RapError("INVALID_ARGUMENT", (error as Error).message, { cause: error }));
+      return false;
+    }
+  }
+
+  #tooLarge(): void {
+    const { maxMessageBytes } = this.connection.limits;
+    this.#abort(
+      new RapError("RESOURCE_EXHAUSTED", `a message is larger than the limit of ${maxMessageBytes} bytes`, {
+        details: [{ limit: maxMessageBytes }],
+      }),
+    );
+  }
+
+  /** Ends the call because of what the peer sent: both ends learn it. */
+  #abort(error: RapError): void {
+    const { sink } = this;
+    this.reset(error);
+    sink?.onReset(error);
+  }
+}

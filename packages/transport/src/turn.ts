@@ -1,0 +1,7 @@
+/**
+ * Runs `callback` when the current turn of the event loop has done its work. The only place that knows how: a
+ * microtask would run between two items of an async generator and make one write of each.
+ */
+export function atTurnEnd(callback: () => void): void {
+  process.nextTick(callback);
+}
