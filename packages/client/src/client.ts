@@ -91,7 +91,11 @@ export class Client implements AsyncDisposable {
       clock,
       random: injected(RANDOM, () => systemRandom),
       wheel: new TimerWheel(clock),
-      codecs: [injected(CODEC, () => msgpack({ maxDepth: table.maxDepth, maxCost: table.maxDecodeBytes, maxMapEntries: table.maxMapEntries }))],
+      codecs: [
+        injected(CODEC, () =>
+          msgpack({ maxDepth: table.maxDepth, maxCost: table.maxDecodeBytes, maxMapEntries: table.maxMapEntries }),
+        ),
+      ],
       info: "rap-js/0.1.0",
       metadata: toMetadata(options.metadata),
       timeout: options.timeout ?? table.timeout,
@@ -100,7 +104,8 @@ export class Client implements AsyncDisposable {
     this.#core = Object.assign(core, { pool: undefined as never as Pool });
     this.#pool = new Pool(this.#core);
     Object.assign(this.#core, { pool: this.#pool });
-    for (const address of typeof options.target === "string" ? [options.target] : (options.target ?? [])) this.#add(address);
+    for (const address of typeof options.target === "string" ? [options.target] : (options.target ?? []))
+      this.#add(address);
   }
 
   /** Adds a server to call. Calls are spread over all of them by the fewest in flight. */
@@ -219,7 +224,9 @@ export class Client implements AsyncDisposable {
     const { scheme } = parseAddress(address);
     const transport = this.#transports.get(scheme);
     if (transport === undefined) {
-      throw Object.assign(new TypeError(`no transport for ${address}: give one in "transports"`), { code: "ERR_RAP_ADDRESS" });
+      throw Object.assign(new TypeError(`no transport for ${address}: give one in "transports"`), {
+        code: "ERR_RAP_ADDRESS",
+      });
     }
     this.#pool.add(transport, address);
   }
@@ -235,7 +242,11 @@ export class Client implements AsyncDisposable {
   }
 
   /** A callable for a function on the server. */
-  #remote(kind: Kind, name: unknown, { group, name: _name, ...options }: CallOptions & { group?: string; name?: string }): unknown {
+  #remote(
+    kind: Kind,
+    name: unknown,
+    { group, name: _name, ...options }: CallOptions & { group?: string; name?: string },
+  ): unknown {
     return this.#callable(kind, targetOf(group, name, mergeOptions({}, options)));
   }
 
@@ -287,7 +298,9 @@ export class Client implements AsyncDisposable {
     try {
       await handler(channel);
     } catch (error) {
-      await channel.close(RapError.is(error) ? error : new RapError("CANCELLED", "the caller's side of the channel failed"));
+      await channel.close(
+        RapError.is(error) ? error : new RapError("CANCELLED", "the caller's side of the channel failed"),
+      );
       throw error;
     }
     await channel.close();
@@ -310,13 +323,25 @@ export function withCallOptions<R>(options: Pick<CallOptions, "timeout" | "signa
 }
 
 /** Names that the language, a logger or a test looks for on any object. */
-const NOT_REMOTE = new Set(["then", "catch", "finally", "toJSON", "inspect", "constructor", "asymmetricMatch", "nodeType", "$$typeof"]);
+const NOT_REMOTE = new Set([
+  "then",
+  "catch",
+  "finally",
+  "toJSON",
+  "inspect",
+  "constructor",
+  "asymmetricMatch",
+  "nodeType",
+  "$$typeof",
+]);
 
 const encoder = new TextEncoder();
 
 function targetOf(group = "default", name: unknown, options: CallOptions | undefined): Target {
   if (typeof name !== "string" || name === "") {
-    throw Object.assign(new TypeError("a remote function needs a name; an anonymous function has none"), { code: "ERR_RAP_REGISTER" });
+    throw Object.assign(new TypeError("a remote function needs a name; an anonymous function has none"), {
+      code: "ERR_RAP_REGISTER",
+    });
   }
   const text = `${group}/${name}`;
   return { group, name, text, bytes: encoder.encode(text), options };

@@ -1,14 +1,3 @@
-export { Client, type ClientOptions, type ClientStats, safe, withCallOptions } from "./client";
-export type { CallOptions } from "./options";
-export type {
-  Kinds,
-  KindOf,
-  Remote,
-  RemoteChannel,
-  RemoteFn,
-  RemoteService,
-} from "./remote-function";
-export type { ClientEvent } from "./pool";
 export {
   type Channel,
   type Code,
@@ -19,3 +8,14 @@ export {
   RapError,
   type Stream,
 } from "@rap/protocol";
+export { Client, type ClientOptions, type ClientStats, safe, withCallOptions } from "./client";
+export type { CallOptions } from "./options";
+export type { ClientEvent } from "./pool";
+export type {
+  KindOf,
+  Kinds,
+  Remote,
+  RemoteChannel,
+  RemoteFn,
+  RemoteService,
+} from "./remote-function";

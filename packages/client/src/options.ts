@@ -1,5 +1,5 @@
 import type { InheritedOptions } from "@rap/core";
-import { type MetadataInit, Metadata } from "@rap/protocol";
+import { Metadata, type MetadataInit } from "@rap/protocol";
 
 /** Options of one call, of a function, or of all calls made inside `withCallOptions`. */
 export interface CallOptions {

@@ -1,5 +1,14 @@
-import { type Clock, type Codec, GoawayCode, type Limits, type Metadata, type Random, RapError, Shape } from "@rap/protocol";
-import { type Connection, type TimerWheel, type Transport } from "@rap/transport";
+import {
+  type Clock,
+  type Codec,
+  GoawayCode,
+  type Limits,
+  type Metadata,
+  type Random,
+  RapError,
+  Shape,
+} from "@rap/protocol";
+import type { Connection, TimerWheel, Transport } from "@rap/transport";
 import { leastInFlight } from "./balancer";
 import { Endpoint } from "./endpoint";
 
@@ -82,7 +91,9 @@ export class Pool {
   /** Lets a call wait. Throws RapError when it may not. */
   enqueue(call: Waiting, waitForReady: boolean): void {
     if (this.#state === "idle") {
-      throw new RapError("FAILED_PRECONDITION", "the client is not started: await client.start() first", { maybeExecuted: false });
+      throw new RapError("FAILED_PRECONDITION", "the client is not started: await client.start() first", {
+        maybeExecuted: false,
+      });
     }
     if (this.#state === "stopped") throw stopped();
     if (!waitForReady && !this.#endpoints.some(({ alive }) => alive)) {

@@ -1,7 +1,7 @@
 import { StreamChannel } from "@rap/core";
-import { type Channel, Metadata, RapError, Shape } from "@rap/protocol";
-import { OutgoingCall, type Target } from "./send";
+import { type Channel, type Metadata, type RapError, Shape } from "@rap/protocol";
 import type { ClientCore } from "./pool";
+import { OutgoingCall, type Target } from "./send";
 
 /** A channel on the client: a call in which both sides write as they like. */
 export class ChannelCall extends OutgoingCall {

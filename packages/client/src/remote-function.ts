@@ -93,6 +93,5 @@ export type KindArgs<S> = keyof Kinds<S> extends never
   : [kinds: Kinds<S>, options?: CallOptions];
 
 /** A name, or a type error that says what to call instead. */
-export type Only<F extends AnyFn, K extends string, Hint extends string> = KindOf<F> extends K
-  ? string
-  : { __rapTypeError: Hint };
+export type Only<F extends AnyFn, K extends string, Hint extends string> =
+  KindOf<F> extends K ? string : { __rapTypeError: Hint };

@@ -1,7 +1,7 @@
 import { Inbox } from "@rap/core";
 import { Metadata, messageOf, RapError, Shape, type Stream } from "@rap/protocol";
-import { type CallArguments, isSource, OutgoingCall, type Target } from "./send";
 import type { ClientCore } from "./pool";
+import { type CallArguments, isSource, OutgoingCall, type Target } from "./send";
 
 /** A server stream on the client: a call that gives many results. */
 export class StreamCall extends OutgoingCall {

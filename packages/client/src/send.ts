@@ -1,5 +1,15 @@
 import { abortError, type CallScope, callScope, type Dependent, Gate } from "@rap/core";
-import { type Codec, CodecError, encodeMetadata, type Metadata, messageOf, RapError, type Shape, Shape as Shapes, toMetadata } from "@rap/protocol";
+import {
+  type Codec,
+  CodecError,
+  encodeMetadata,
+  type Metadata,
+  messageOf,
+  RapError,
+  type Shape,
+  Shape as Shapes,
+  toMetadata,
+} from "@rap/protocol";
 import { type Connection, type Stream, type StreamSink, WheelEntry } from "@rap/transport";
 import { type CallOptions, inherit } from "./options";
 import type { ClientCore, Waiting } from "./pool";
@@ -80,13 +90,19 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   }
 
   onScopeCancel(error: RapError): void {
-    this.cancel(new RapError(error.code, `the surrounding call ended: ${error.message}`, { cause: error, maybeExecuted: this.began }));
+    this.cancel(
+      new RapError(error.code, `the surrounding call ended: ${error.message}`, {
+        cause: error,
+        maybeExecuted: this.began,
+      }),
+    );
   }
 
   /** The call's time is over. */
   override expire(): void {
     const { text } = this.target;
-    const where = this.stream === undefined ? `waiting for a connection${this.core.pool.trouble()}` : `at ${this.#peer}`;
+    const where =
+      this.stream === undefined ? `waiting for a connection${this.core.pool.trouble()}` : `at ${this.#peer}`;
     this.cancel(
       new RapError("DEADLINE_EXCEEDED", `${text} took longer than ${Math.round(this.#timeout)} ms, ${where}`, {
         maybeExecuted: this.began,
@@ -125,7 +141,14 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     this.#gate?.open();
   }
 
-  abstract onMessage(bytes: Uint8Array, start: number, end: number, owned: boolean, metadata: Metadata | undefined, cost: number): void;
+  abstract onMessage(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    owned: boolean,
+    metadata: Metadata | undefined,
+    cost: number,
+  ): void;
   abstract onEnd(trailers: Metadata | undefined): void;
   /** Settles the call with an error. Must call `settle` and do nothing if it has settled already. */
   abstract fail(error: RapError): void;
@@ -189,7 +212,9 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     this.#timeout = limit;
     if (limit > 0) this.core.wheel.add(this, limit);
     else {
-      this.fail(new RapError("DEADLINE_EXCEEDED", `no time was left for ${this.target.text}`, { maybeExecuted: false }));
+      this.fail(
+        new RapError("DEADLINE_EXCEEDED", `no time was left for ${this.target.text}`, { maybeExecuted: false }),
+      );
     }
   }
 
@@ -335,5 +360,8 @@ function iterate(source: AsyncIterable<unknown> | Iterable<unknown>): AsyncItera
 function localError(error: unknown): RapError {
   if (RapError.is(error)) return error;
   const invalid = error instanceof CodecError || (error as { code?: unknown })?.code === "ERR_RAP_METADATA";
-  return new RapError(invalid ? "INVALID_ARGUMENT" : "INTERNAL", messageOf(error), { cause: error, maybeExecuted: false });
+  return new RapError(invalid ? "INVALID_ARGUMENT" : "INTERNAL", messageOf(error), {
+    cause: error,
+    maybeExecuted: false,
+  });
 }

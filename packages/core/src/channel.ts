@@ -69,7 +69,11 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     signal?.throwIfAborted();
     while (!this.#writable && this.#error === undefined && !this.#localEnded) await this.#room(signal);
     if (this.#error !== undefined) throw this.#error;
-    if (this.#localEnded) throw new RapError("FAILED_PRECONDITION", this.closed ? "the channel is closed" : "this side of the channel has ended");
+    if (this.#localEnded)
+      throw new RapError(
+        "FAILED_PRECONDITION",
+        this.closed ? "the channel is closed" : "this side of the channel has ended",
+      );
     this.#writable = this.#port.send(this.#encode(body), false, false, toMetadata(options.metadata));
     if (this.#writable) return;
     while (!this.#writable && this.#error === undefined && !this.#localEnded) await this.#room(signal);
@@ -94,11 +98,13 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   }
 
   async *iter(): AsyncGenerator<Message<In>, void, undefined> {
-    for (let message = await this.#inbox.next(); message !== undefined; message = await this.#inbox.next()) yield message;
+    for (let message = await this.#inbox.next(); message !== undefined; message = await this.#inbox.next())
+      yield message;
   }
 
   async *iterBody(): AsyncGenerator<In, void, undefined> {
-    for (let message = await this.#inbox.next(); message !== undefined; message = await this.#inbox.next()) yield message.body;
+    for (let message = await this.#inbox.next(); message !== undefined; message = await this.#inbox.next())
+      yield message.body;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<In> {
@@ -159,12 +165,21 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   // From the owner.
 
   /** A message came. */
-  receive(bytes: Uint8Array, start: number, end: number, owned: boolean, metadata: Metadata | undefined, cost: number): void {
+  receive(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    owned: boolean,
+    metadata: Metadata | undefined,
+    cost: number,
+  ): void {
     let body: In;
     try {
       body = this.#codec.decode(bytes, start, end, owned) as In;
     } catch (error) {
-      const refused = new RapError("INVALID_ARGUMENT", `a message cannot be read: ${(error as Error).message}`, { cause: error });
+      const refused = new RapError("INVALID_ARGUMENT", `a message cannot be read: ${(error as Error).message}`, {
+        cause: error,
+      });
       this.#port.reset(refused);
       this.fail(refused);
       return;
@@ -207,7 +222,8 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     try {
       return this.#codec.encode(body, "message");
     } catch (error) {
-      if (error instanceof CodecError) throw new RapError("INVALID_ARGUMENT", error.message, { cause: error, maybeExecuted: false });
+      if (error instanceof CodecError)
+        throw new RapError("INVALID_ARGUMENT", error.message, { cause: error, maybeExecuted: false });
       throw error;
     }
   }

@@ -1,3 +1,6 @@
+export { abortError } from "./abort";
+export { type Port, StreamChannel } from "./channel";
+export { type Container, createContainer, inject, injectable, singleton } from "./container";
 export {
   type CallScope,
   type Connection,
@@ -18,10 +21,7 @@ export {
   type MethodOptions,
   rpc,
 } from "./function";
-export { type Port, StreamChannel } from "./channel";
-export { Inbox } from "./inbox";
 export { Gate } from "./gate";
-export { abortError } from "./abort";
-export { type Container, createContainer, inject, injectable, singleton } from "./container";
-export { CLOCK, CODEC, LIMITS, LOGGER, RANDOM, type Token } from "./tokens";
+export { Inbox } from "./inbox";
 export { defaultLogger, type Logger } from "./logger";
+export { CLOCK, CODEC, LIMITS, LOGGER, RANDOM, type Token } from "./tokens";

@@ -4,14 +4,14 @@ import {
   callScope,
   type Dependent,
   Gate,
-  type InheritedOptions,
   Inbox,
+  type InheritedOptions,
   type Logger,
   type RequestContext,
   type ServerSession,
   StreamChannel,
 } from "@rap/core";
-import { type CallKind, type Codec, CodecError, decodeMetadata, Metadata, type OpenHead, RapError, Shape } from "@rap/protocol";
+import { type CallKind, type Codec, decodeMetadata, Metadata, type OpenHead, RapError, Shape } from "@rap/protocol";
 import { type Stream, type StreamSink, WheelEntry } from "@rap/transport";
 import { failureOf } from "./failure";
 import type { Method } from "./registry";
@@ -166,7 +166,14 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   // What comes on the stream.
 
-  onMessage(bytes: Uint8Array, start: number, end: number, owned: boolean, metadata: Metadata | undefined, cost: number): void {
+  onMessage(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    owned: boolean,
+    metadata: Metadata | undefined,
+    cost: number,
+  ): void {
     if (this.#channel !== undefined) this.#channel.receive(bytes, start, end, owned, metadata, cost);
     else if (!this.#started) this.#readArguments(bytes, start, end, owned);
     else if (this.#inbox !== undefined) this.#readItem(this.#inbox, bytes, start, end, owned, cost);
@@ -205,7 +212,10 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   /** The call's time is over. */
   override expire(): void {
-    const error = new RapError("DEADLINE_EXCEEDED", `${this.#method.target} took longer than ${Math.round(this.#timeout)} ms`);
+    const error = new RapError(
+      "DEADLINE_EXCEEDED",
+      `${this.#method.target} took longer than ${Math.round(this.#timeout)} ms`,
+    );
     // A caller whose own time is over has left; it is told when the function is done, as then a place is free.
     if (this.#ownTimeout) this.#stream.fail(error);
     this.cancel(error);
@@ -303,10 +313,13 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
         void callScope.run(this, pump, this, value);
         return;
       }
-      void value[Symbol.asyncIterator]().return?.()?.then(undefined, () => undefined);
+      void value[Symbol.asyncIterator]()
+        .return?.()
+        ?.then(undefined, () => undefined);
       return this.#finish(wrongShape(this.#method.target, "is a stream: call it as one (registerGen)"));
     }
-    if (streams) return this.#finish(wrongShape(this.#method.target, "is not a stream: call it as a plain function (register)"));
+    if (streams)
+      return this.#finish(wrongShape(this.#method.target, "is not a stream: call it as a plain function (register)"));
     if (this.#method.checkResult === undefined) return this.#reply(value);
     try {
       const checked = this.#method.checkResult(value);
@@ -397,7 +410,9 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   /** Ends the call with an error. */
   #finish(error: RapError): void {
-    this.#stream.fail(this.#trailers === undefined || this.#trailers.size === 0 ? error : withTrailers(error, this.#trailers));
+    this.#stream.fail(
+      this.#trailers === undefined || this.#trailers.size === 0 ? error : withTrailers(error, this.#trailers),
+    );
     this.#release();
   }
 

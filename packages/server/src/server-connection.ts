@@ -109,7 +109,9 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
     const other = isChannel ? found?.method : found?.channel;
     const target = printable(bytes, targetStart, targetEnd);
     if (other !== undefined && (!other.private || this.local)) {
-      const hint = isChannel ? "is not a channel: call it as a function" : "is a channel: open it as one (registerChannel)";
+      const hint = isChannel
+        ? "is not a channel: call it as a function"
+        : "is a channel: open it as one (registerChannel)";
       throw new RapError("UNIMPLEMENTED", `${target} ${hint}`, { maybeExecuted: false });
     }
     throw new RapError("NOT_FOUND", `there is no function ${target}`, { maybeExecuted: false });
@@ -117,10 +119,12 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
 
   #take(shape: Shape): void {
     const { limits } = this.server;
-    if (this.#inFlight >= limits.maxInFlight) throw refused(`this connection has ${limits.maxInFlight} calls in flight`);
+    if (this.#inFlight >= limits.maxInFlight)
+      throw refused(`this connection has ${limits.maxInFlight} calls in flight`);
     if (this.server.inFlight >= limits.maxServerInFlight) throw refused("the server is at its limit of calls");
     if (shape === Shape.CHANNEL) {
-      if (this.#channels >= limits.maxChannels) throw refused(`this connection has ${limits.maxChannels} channels open`);
+      if (this.#channels >= limits.maxChannels)
+        throw refused(`this connection has ${limits.maxChannels} channels open`);
       this.#channels++;
     } else if (shape !== Shape.UNARY) {
       if (this.#streams >= limits.maxStreams) throw refused(`this connection has ${limits.maxStreams} streams open`);
@@ -132,7 +136,11 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
 }
 
 function refused(why: string): RapError {
-  return new RapError("RESOURCE_EXHAUSTED", `refused: ${why}`, { reason: "REFUSED", maybeExecuted: false, retryAfterMs: 100 });
+  return new RapError("RESOURCE_EXHAUSTED", `refused: ${why}`, {
+    reason: "REFUSED",
+    maybeExecuted: false,
+    retryAfterMs: 100,
+  });
 }
 
 /** A name from a peer, fit for a message. */

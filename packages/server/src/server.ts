@@ -4,12 +4,12 @@ import {
   CODEC,
   type Container,
   createContainer,
+  defaultLogger,
   LIMITS,
   LOGGER,
   type Logger,
-  RANDOM,
   type MethodOptions,
-  defaultLogger,
+  RANDOM,
 } from "@rap/core";
 import {
   type AnyFn,
@@ -26,7 +26,16 @@ import {
   systemClock,
   systemRandom,
 } from "@rap/protocol";
-import { type Listener, type Socket, TimerWheel, type TlsServerOptions, type Transport, tcp, tls, unix } from "@rap/transport";
+import {
+  type Listener,
+  type Socket,
+  TimerWheel,
+  type TlsServerOptions,
+  type Transport,
+  tcp,
+  tls,
+  unix,
+} from "@rap/transport";
 import { Dispatcher } from "./dispatcher";
 import type { FailureOptions } from "./failure";
 import { Registry } from "./registry";
@@ -136,7 +145,11 @@ export class Server implements AsyncDisposable {
       logger: this.#logger,
       exposeErrors: options.exposeErrors ?? false,
       wheel: new TimerWheel(clock),
-      codecs: [this.#injected(CODEC, () => msgpack({ maxDepth: table.maxDepth, maxCost: table.maxDecodeBytes, maxMapEntries: table.maxMapEntries }))],
+      codecs: [
+        this.#injected(CODEC, () =>
+          msgpack({ maxDepth: table.maxDepth, maxCost: table.maxDecodeBytes, maxMapEntries: table.maxMapEntries }),
+        ),
+      ],
       info: INFO,
       dispatcher: new Dispatcher(this.#registry),
       workers: new WorkerPool({}),
@@ -174,7 +187,10 @@ export class Server implements AsyncDisposable {
 
   /** Registers the `@Rpc` and `@RapChannel` methods of a class, resolved from the container. */
   // biome-ignore lint/suspicious/noExplicitAny: constructors are matched by their instance
-  registerService<T>(cls: abstract new (...args: any[]) => T, options: { group?: string; private?: boolean } = {}): this {
+  registerService<T>(
+    cls: abstract new (...args: any[]) => T,
+    options: { group?: string; private?: boolean } = {},
+  ): this {
     registerService(this.#registry, this.container, cls, options);
     return this;
   }
@@ -193,7 +209,8 @@ export class Server implements AsyncDisposable {
 
   /** Binds and accepts; resolves with the address once it does. May be called again for another address. */
   async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
-    if (this.#state === "draining" || this.#state === "stopped") throw stateError(`a server that is ${this.#state} cannot listen`);
+    if (this.#state === "draining" || this.#state === "stopped")
+      throw stateError(`a server that is ${this.#state} cannot listen`);
     options.signal?.throwIfAborted();
     if (this.#state === "idle") {
       this.#state = "starting";
@@ -328,7 +345,10 @@ export class Server implements AsyncDisposable {
     const where = `${hostName.includes(":") ? `[${hostName}]` : hostName}:${port ?? options.port ?? 9000}`;
     const server = this.#tls();
     if (server === undefined) return { transport: tcp(), address: `tcp://${where}` };
-    return { transport: tls({ server, handshakeTimeout: this.#core.limits.handshakeTimeout }), address: `tls://${where}` };
+    return {
+      transport: tls({ server, handshakeTimeout: this.#core.limits.handshakeTimeout }),
+      address: `tls://${where}`,
+    };
   }
 
   #tls(): TlsServerOptions | undefined {

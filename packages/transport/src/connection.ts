@@ -22,9 +22,9 @@ import {
   type Metadata,
   MINOR_VERSION,
   OPTIONAL_KIND,
+  type OpenHead,
   openHead,
   openSize,
-  type OpenHead,
   PayloadError,
   PREAMBLE,
   RapError,
@@ -40,8 +40,8 @@ import { ReceiveWindow, SendWindow } from "./credit";
 import { Keepalive } from "./keepalive";
 import { Outbox, SMALL_BYTES } from "./outbox";
 import { Stream, type StreamSink } from "./stream";
+import { type FrameTrace, frameTrace } from "./trace";
 import type { Socket, SocketHandler } from "./transport";
-import { frameTrace, type FrameTrace } from "./trace";
 import { type TimerWheel, WheelEntry } from "./wheel";
 
 /** What a connection tells the client or server that it belongs to. None of these may throw. */
@@ -298,7 +298,11 @@ export class Connection implements SocketHandler, FrameSink {
       this.outbox.flush();
     }
     this.socket.end();
-    this.#finish(code === GoawayCode.NO_ERROR || code === GoawayCode.IDLE ? undefined : this.#lost(code, reason), code, reason);
+    this.#finish(
+      code === GoawayCode.NO_ERROR || code === GoawayCode.IDLE ? undefined : this.#lost(code, reason),
+      code,
+      reason,
+    );
   }
 
   /** Closes without a word to a peer that would not hear it. */
@@ -469,7 +473,14 @@ export class Connection implements SocketHandler, FrameSink {
       Kind.HELLO,
       0,
       0,
-      encodeHello({ ...limits, minor: MINOR_VERSION, codecs, info: this.#options.info, metadata: this.#options.metadata, extensions: new Map() }),
+      encodeHello({
+        ...limits,
+        minor: MINOR_VERSION,
+        codecs,
+        info: this.#options.info,
+        metadata: this.#options.metadata,
+        extensions: new Map(),
+      }),
     );
   }
 
@@ -492,11 +503,15 @@ export class Connection implements SocketHandler, FrameSink {
 
   #chooseCodec(offered: readonly string[]): Codec {
     const { codecs } = this.#options;
-    const mine = this.role === "server" ? offered.find((name) => codecs.some((codec) => codec.name === name)) : offered[0];
+    const mine =
+      this.role === "server" ? offered.find((name) => codecs.some((codec) => codec.name === name)) : offered[0];
     const codec = codecs.find(({ name }) => name === mine);
     if (codec !== undefined) return codec;
     const known = codecs.map(({ name }) => name).join(", ");
-    throw new Violation(GoawayCode.HANDSHAKE_FAILED, `no common codec: the peer has ${offered.join(", ")}, here is ${known}`);
+    throw new Violation(
+      GoawayCode.HANDSHAKE_FAILED,
+      `no common codec: the peer has ${offered.join(", ")}, here is ${known}`,
+    );
   }
 
   #becomeReady(): void {
@@ -545,7 +560,8 @@ export class Connection implements SocketHandler, FrameSink {
     const stream = this.#streams.get(id);
     if (stream !== undefined && !stream.remoteDone) return stream;
     const opened = (id & 1) === (this.#nextId & 1) ? id < this.#nextId : id <= this.#lastPeerId;
-    if (id === 0 || !opened) throw new Violation(GoawayCode.PROTOCOL_ERROR, `a frame on stream ${id}, which is not open`);
+    if (id === 0 || !opened)
+      throw new Violation(GoawayCode.PROTOCOL_ERROR, `a frame on stream ${id}, which is not open`);
     this.glitch(`a frame on stream ${id}, which is over`);
     return undefined;
   }
@@ -569,7 +585,8 @@ export class Connection implements SocketHandler, FrameSink {
     if (granted === 0 && messages === 0) this.glitch("a grant of nothing");
     if (id !== 0) {
       // A stream may be over on this side while the peer's grant is on its way.
-      if (this.#streams.get(id)?.receiveCredit(granted, messages) === false) this.#overdrawn(`stream ${id} was granted too much`);
+      if (this.#streams.get(id)?.receiveCredit(granted, messages) === false)
+        this.#overdrawn(`stream ${id} was granted too much`);
       return;
     }
     if (!this.sendWindow.add(granted, 0)) this.#overdrawn("the connection was granted too much");
@@ -598,7 +615,10 @@ export class Connection implements SocketHandler, FrameSink {
       stream.localDone = true;
       stream.pending = [];
       stream.receiveReset(
-        new RapError("UNAVAILABLE", `the server is going away: ${goaway.reason}`, { origin: "transport", maybeExecuted: false }),
+        new RapError("UNAVAILABLE", `the server is going away: ${goaway.reason}`, {
+          origin: "transport",
+          maybeExecuted: false,
+        }),
       );
     }
     this.#host.onGoaway?.(this, goaway.reason);

@@ -146,7 +146,14 @@ export class Outbox {
       if (first) copyBytes(pending.prefix, this.buffer, at);
       this.buffer.set(pending.body.subarray(pending.sent, pending.sent + allowed), at + prefix);
     } else {
-      this.#writeLarge(first ? pending.kind : Kind.DATA, flags, stream.id, first ? pending.prefix : undefined, pending, allowed);
+      this.#writeLarge(
+        first ? pending.kind : Kind.DATA,
+        flags,
+        stream.id,
+        first ? pending.prefix : undefined,
+        pending,
+        allowed,
+      );
     }
     pending.sent += allowed;
     if (!last) return true;
@@ -156,7 +163,14 @@ export class Outbox {
   }
 
   /** The head goes through the slab, the body's bytes go to the socket without a copy. */
-  #writeLarge(kind: number, flags: number, id: number, prefix: Uint8Array | undefined, pending: Pending, size: number): void {
+  #writeLarge(
+    kind: number,
+    flags: number,
+    id: number,
+    prefix: Uint8Array | undefined,
+    pending: Pending,
+    size: number,
+  ): void {
     const head = HEAD_BYTES + (prefix?.length ?? 0);
     let slab = this.#slab;
     if (slab === undefined || slab.used + head > slab.buffer.length) slab = this.#nextSlab(head);

@@ -1,4 +1,15 @@
-import { blockEnd, copyBytes, decodeMetadata, Flag, GoawayCode, Kind, type Metadata, metadataBlock, RapError, Shape } from "@rap/protocol";
+import {
+  blockEnd,
+  copyBytes,
+  decodeMetadata,
+  Flag,
+  GoawayCode,
+  Kind,
+  type Metadata,
+  metadataBlock,
+  RapError,
+  Shape,
+} from "@rap/protocol";
 import type { Connection } from "./connection";
 import { charge, ReceiveWindow, SendWindow } from "./credit";
 import { type Pending, SMALL_BYTES } from "./outbox";
@@ -179,7 +190,8 @@ export class Stream {
       if (!this.#readMetadata(bytes, start + 2, from)) return this.receiveEnd(flags, undefined);
     }
     const last = (flags & Flag.MORE) === 0;
-    if (!last && (flags & Flag.END) !== 0) this.connection.violation(GoawayCode.PROTOCOL_ERROR, "MORE and END in one frame");
+    if (!last && (flags & Flag.END) !== 0)
+      this.connection.violation(GoawayCode.PROTOCOL_ERROR, "MORE and END in one frame");
     const size = end - from;
     if (!last && size < MIN_FRAGMENT) this.connection.glitch("a tiny part of a message");
     const cost = this.#receiveWindow === undefined || this.#awaitsArguments ? 0 : this.#charge(size, last);
@@ -284,7 +296,10 @@ export class Stream {
     const cost = charge(size, last, MIN_FRAGMENT);
     this.connection.chargeCredit(cost);
     if (!this.#receiveWindow!.receive(cost, last ? 1 : 0)) {
-      this.connection.violation(GoawayCode.FLOW_CONTROL_ERROR, `stream ${this.id} has no credit for what was sent on it`);
+      this.connection.violation(
+        GoawayCode.FLOW_CONTROL_ERROR,
+        `stream ${this.id} has no credit for what was sent on it`,
+      );
     }
     if (this.sink === undefined) this.connection.releaseCredit(cost);
     else this.#held += cost;
