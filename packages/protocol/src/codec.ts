@@ -1,0 +1,38 @@
+/**
+ * Turns values into bytes and back. One codec may serve any number of connections; it keeps no state between calls
+ * apart from its buffers. `@rap/protocol/compliance` has the tests that every implementation must pass.
+ */
+export interface Codec {
+  /** Name that both peers agree on in the handshake, e.g. `"msgpack"`. */
+  readonly name: string;
+
+  /**
+   * Encodes one value. The bytes are only valid until the next `encode` of the same codec, since they lie in a shared
+   * buffer: copy or send them first. `root` names the value in error paths (`"args"`, `"result"`), default `"value"`.
+   *
+   * @throws CodecError naming the path of what cannot be sent, e.g. `args[0].user.fn`.
+   */
+  encode(value: unknown, root?: string): Uint8Array;
+
+  /**
+   * Decodes the one value that `bytes[start, end)` holds. The bytes come from a peer that is not trusted: they are
+   * checked before anything is built. With `owned: false` the result never aliases `bytes`, so the caller may reuse
+   * them; with `owned: true` large binary values may be views of `bytes`.
+   *
+   * @throws CodecError when the bytes are malformed or would cost more than the codec's limits allow.
+   */
+  decode(bytes: Uint8Array, start: number, end: number, owned: boolean): unknown;
+}
+
+/** A value that cannot be sent, or bytes that cannot be accepted. */
+export class CodecError extends Error {
+  override readonly name = "CodecError";
+
+  /** Where in the value the trouble is, e.g. `args[0].user.fn`; undefined when bytes were refused. */
+  readonly path: string | undefined;
+
+  constructor(reason: string, path?: string, options?: ErrorOptions) {
+    super(path === undefined ? reason : `${path}: ${reason}`, options);
+    this.path = path;
+  }
+}

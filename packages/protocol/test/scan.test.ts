@@ -1,0 +1,101 @@
+import { describe, expect, test } from "@jest/globals";
+import { CodecError } from "../src/codec";
+import { Scan, type ScanLimits } from "../src/scan";
+import { fromHex, readVectors } from "./vectors";
+
+const limits: ScanLimits = {
+  maxDepth: 64,
+  maxCost: 32 * 1024 * 1024,
+  maxMapEntries: 65_536,
+};
+const { values, refused } = readVectors();
+
+function check(bytes: Uint8Array, changed: Partial<ScanLimits> = {}): void {
+  new Scan({ ...limits, ...changed }).check(bytes, 0, bytes.length);
+}
+
+describe("a message that is well formed", () => {
+  test.each(values)("is accepted: $name", ({ bytes }) => check(bytes));
+
+  test.each(values)("is refused when it is cut at any byte: $name", ({ bytes }) => {
+    for (let end = 0; end < bytes.length; end++) expect(() => check(bytes.subarray(0, end))).toThrow(CodecError);
+  });
+
+  test.each(values)("is refused when another byte follows: $name", ({ bytes }) => {
+    expect(() => check(Uint8Array.of(...bytes, 0))).toThrow("bytes after the value");
+  });
+
+  test("is read only from start to end", () => {
+    new Scan(limits).check(fromHex("c1c19201a161c1"), 2, 6);
+    expect(() => new Scan(limits).check(fromHex("ff93010203"), 1, 4)).toThrow("truncated, at byte 0");
+  });
+});
+
+describe("a message that is malformed", () => {
+  test.each(refused)("is refused: $name", ({ bytes, why }) => expect(() => check(bytes)).toThrow(why));
+});
+
+describe("a bomb", () => {
+  // Each of these makes an unguarded decoder die or take hundreds of megabytes.
+  test.each<[string, Uint8Array, string]>([
+    ["array32 of 2^25 in 5 bytes", fromHex("dd01ffffff"), "truncated"],
+    ["64 of them nested", fromHex("dd01ffffff".repeat(64)), "truncated"],
+    ["array16 of 65 535, 20 000 nested", fromHex("dcffff".repeat(20_000)), "truncated"],
+    ["array16 of 65 535, 30 000 nested", fromHex("dcffff".repeat(30_000)), "maxCost"],
+    ["a million nested arrays", fromHex("91".repeat(1_000_000)), "maxDepth"],
+    ["a million nested objects", fromHex("81a0".repeat(1_000_000)), "maxDepth"],
+    ["a million empty objects", fromHex("dd000f4240" + "80".repeat(1_000_000)), "maxCost"],
+    ["a million empty arrays", fromHex("dd000f4240" + "90".repeat(1_000_000)), "maxCost"],
+    ["a million empty binaries", fromHex("dd000f4240" + "c400".repeat(1_000_000)), "maxCost"],
+    ["a million extensions", fromHex("dd000f4240" + "d40100".repeat(1_000_000)), "maxCost"],
+    ["a million empty Maps", fromHex("dd000f4240" + "d40390".repeat(1_000_000)), "maxCost"],
+    ["an object of 65 537 entries", fromHex("df00010001" + "a000".repeat(65_537)), "maxMapEntries"],
+  ])("is refused: %s", (_, bytes, why) => expect(() => check(bytes)).toThrow(why));
+});
+
+describe("the limits", () => {
+  test("allow maxDepth levels of any container and not one more", () => {
+    for (const level of ["91", "81a161"]) {
+      check(fromHex(level.repeat(64) + "00"));
+      expect(() => check(fromHex(level.repeat(65) + "00"))).toThrow("deeper than maxDepth 64, at byte");
+      check(fromHex(level.repeat(3) + "00"), { maxDepth: 3 });
+      expect(() => check(fromHex(level.repeat(3) + "00"), { maxDepth: 2 })).toThrow("maxDepth 2");
+    }
+    // Sets inside one another, with an array head each.
+    check(fromHex("d40490"), { maxDepth: 1 });
+    expect(() => check(fromHex("c7040491d40490"), { maxDepth: 1 })).toThrow("maxDepth 1");
+  });
+
+  test("allow maxMapEntries entries of an object, a Map, a Set, and not one more", () => {
+    const three = ["83a0c0a0c0a0c0", "c7070396010101010101", "d60493010101"];
+    for (const hex of three) {
+      check(fromHex(hex), { maxMapEntries: 3 });
+      expect(() => check(fromHex(hex), { maxMapEntries: 2 })).toThrow("maxMapEntries 2");
+    }
+  });
+
+  test("count the memory of all containers together", () => {
+    const lists = fromHex(`dc03e8${"9100".repeat(1_000)}`);
+    check(lists, { maxCost: 70_000 });
+    expect(() => check(lists, { maxCost: 60_000 })).toThrow("maxCost 60000");
+  });
+});
+
+describe("what it finds", () => {
+  test("says whether there are binary values, for each message anew", () => {
+    const scan = new Scan(limits);
+    const checked = (hex: string) => {
+      const bytes = fromHex(hex);
+      scan.check(bytes, 0, bytes.length);
+      return scan.binary;
+    };
+    expect([checked("91c40101"), checked("91a101"), checked("c7030491c400")]).toEqual([true, false, true]);
+  });
+
+  test("says where the values are that Decoder would change", () => {
+    const scan = new Scan(limits);
+    const bytes = fromHex("ff" + "94" + "cf0020000000000000" + "cf001fffffffffffff" + "d904efbbbf61" + "a4efbbbf61");
+    scan.check(bytes, 1, bytes.length);
+    expect(scan.inexact).toEqual([1, 19]);
+  });
+});
