@@ -27,7 +27,8 @@ const DEFAULT_LIMITS: CodecLimits = {
  *
  * These arrive as something near: a `Buffer` as a `Uint8Array`; an object without prototype as a plain one; a subclass
  * of `Array` as an array, and a hole in an array as undefined. Properties that are not enumerable, or whose key is a
- * symbol, are left out, as are extra properties of arrays. `toJSON` is not called. An accessor may be read twice.
+ * symbol, are left out, as are extra properties of arrays. `toJSON` is not called. A getter may be
+ * called more than once.
  *
  * These are refused with a {@link CodecError} that names the path: functions, symbols, instances of other classes
  * (errors, typed arrays other than `Uint8Array`, boxed primitives, …), bigints of more than 64 bits, invalid Dates,

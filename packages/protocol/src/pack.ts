@@ -2,6 +2,7 @@ import { Encoder, ExtData, encodeDateToTimeSpec, encodeTimeSpecToTimestamp } fro
 import { CodecError } from "./codec";
 import { BIGINT, MAP, SET, TIMESTAMP, UNDEFINED } from "./extension";
 import type { ScanLimits } from "./scan";
+import { allowsSmall, SmallWriter } from "./small";
 
 /** An encoder's buffer that has grown past this many bytes is let go after use. */
 const MAX_KEPT_BUFFER = 1 << 20;
@@ -14,6 +15,7 @@ const NOTHING = new ExtData(UNDEFINED, Uint8Array.of(0));
  */
 export class Pack {
   readonly #limits: ScanLimits;
+  readonly #small: SmallWriter | undefined;
   #encoder = newEncoder();
   #busy = false;
 
@@ -26,6 +28,7 @@ export class Pack {
 
   constructor(limits: ScanLimits) {
     this.#limits = limits;
+    this.#small = allowsSmall(limits) ? new SmallWriter() : undefined;
   }
 
   /** As `Codec.encode`. */
@@ -33,6 +36,23 @@ export class Pack {
     // A getter in the value may use the codec itself.
     if (this.#busy) return new Pack(this.#limits).encode(value, root);
     this.#busy = true;
+    try {
+      return this.#writeSmall(value) ?? this.#encode(value, root);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #writeSmall(value: unknown): Uint8Array | undefined {
+    try {
+      return this.#small?.write(value, this.#limits.maxDepth);
+    } catch {
+      // A getter threw. The walk meets it again, and knows its path.
+      return undefined;
+    }
+  }
+
+  #encode(value: unknown, root: string): Uint8Array {
     this.#depth = 0;
     try {
       const bytes = this.#write(this.#replace(value, 0), 0);
@@ -43,7 +63,6 @@ export class Pack {
       if (cause instanceof Refusal) throw new CodecError(cause.reason, path);
       throw new CodecError("reading it failed", path, { cause });
     } finally {
-      this.#busy = false;
       if (this.#depth > 0) this.#around.length = 0;
       if (this.#slots.length > 0) this.#slots.length = 0;
     }

@@ -1,5 +1,6 @@
 import { CodecError } from "./codec";
 import { BIGINT, MAP, SET, TIMESTAMP, UNDEFINED } from "./extension";
+import { Shapes } from "./shapes";
 
 /** What a {@link Scan} holds messages to. */
 export interface ScanLimits {
@@ -13,7 +14,7 @@ export interface ScanLimits {
 
 /**
  * Bytes of memory that V8 takes for one decoded thing, rounded up from what `scripts/codec-cost.mjs` measures. `key` is
- * for one that the message did not have before: V8 keeps one copy of equal keys, but makes room for each new one.
+ * for one that gives its object a shape that the message did not have before, see {@link Shapes}.
  */
 const COST = {
   slot: 8,
@@ -75,19 +76,21 @@ export class Scan {
 
   readonly #limits: ScanLimits;
 
-  // The containers around the innermost one. Of each: its kind, the values it still lacks, and the byte it must not pass.
+  // The containers around the innermost one. Of each: its kind, the values it still lacks, the
+  // byte it must not pass, and the shape that an object has so far.
   readonly #kinds: Uint8Array;
   readonly #lacks: Int32Array;
   readonly #stops: Int32Array;
+  readonly #shapesAround: Int32Array;
 
-  /** Offsets of short keys that the message has had, by a hash of the key; 0: none. */
-  readonly #keys = new Int32Array(256);
+  readonly #shapes = new Shapes();
 
   constructor(limits: ScanLimits) {
     this.#limits = limits;
     this.#kinds = new Uint8Array(limits.maxDepth);
     this.#lacks = new Int32Array(limits.maxDepth);
     this.#stops = new Int32Array(limits.maxDepth);
+    this.#shapesAround = new Int32Array(limits.maxDepth);
   }
 
   /**
@@ -99,6 +102,7 @@ export class Scan {
     const { maxDepth, maxCost, maxMapEntries } = this.#limits;
     this.binary = false;
     this.inexact.length = 0;
+    this.#shapes.clear();
 
     let at = start;
     let cost = 0;
@@ -106,7 +110,7 @@ export class Scan {
     let kind: number = ROOT;
     let lacks = 1;
     let stop = end;
-    let hasKeys = false;
+    let shape = 0;
 
     for (;;) {
       while (lacks === 0) {
@@ -119,6 +123,7 @@ export class Scan {
         kind = this.#kinds[depth]!;
         lacks = this.#lacks[depth]!;
         stop = this.#stops[depth]!;
+        shape = this.#shapesAround[depth]!;
       }
 
       const offset = at - start;
@@ -228,12 +233,13 @@ export class Scan {
       if (text >= 0) {
         if (text > stop - at) throw malformed("truncated", offset);
         if (!isText(bytes, at, at + text)) throw malformed("a string that is not UTF-8", offset);
-        if (isKey && !hasKeys) {
-          this.#keys.fill(0);
-          hasKeys = true;
+        if (isKey) {
+          const { last } = this.#shapes;
+          shape = this.#shapes.extend(shape, bytes, at, text);
+          if (shape > last) cost += COST.key + COST.string + 2 * text;
+        } else {
+          cost += COST.string + 2 * text;
         }
-        if (!isKey) cost += COST.string + 2 * text;
-        else if (head >= 0xc0 || !this.#isRepeated(bytes, start, at, text)) cost += COST.key + COST.string + 2 * text;
         at += text;
       } else if (values >= 0) {
         if (opens === OBJECT) {
@@ -248,27 +254,18 @@ export class Scan {
         this.#kinds[depth] = kind;
         this.#lacks[depth] = lacks;
         this.#stops[depth] = stop;
+        this.#shapesAround[depth] = shape;
         depth++;
         kind = opens;
         lacks = values;
         stop = opensUntil;
+        shape = 0;
       } else if (skip > 0) {
         if (skip > stop - at) throw malformed("truncated", offset);
         at += skip;
       }
       if (cost > maxCost) throw tooLarge("more memory than maxCost", maxCost, offset);
     }
-  }
-
-  /** Whether the message has had the key of `length` bytes at `at` before, as far as the table remembers. */
-  #isRepeated(bytes: Uint8Array, start: number, at: number, length: number): boolean {
-    const hash = length * 3 + bytes[at]! * 5 + bytes[at + (length >> 1)]! * 7 + bytes[at + length - 1]! * 11;
-    const before = start + this.#keys[hash & 255]!;
-    this.#keys[hash & 255] = at - start;
-    if (before === start) return false;
-    // The byte before a short key is its length.
-    for (let i = -1; i < length; i++) if (bytes[before + i] !== bytes[at + i]) return false;
-    return true;
   }
 }
 

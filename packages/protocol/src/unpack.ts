@@ -1,7 +1,7 @@
 import { Decoder, decodeTimestampExtension } from "@msgpack/msgpack";
 import { BIGINT, MAP, TIMESTAMP, UNDEFINED } from "./extension";
 import { Scan, type ScanLimits } from "./scan";
-import { readSmall, SMALL, UNREAD } from "./small";
+import { allowsSmall, readSmall, SMALL, UNREAD } from "./small";
 
 /** A binary value that is at least this part of an owned message is a view of it: copying less keeps little alive. */
 const MIN_SHARE = 1 / 4;
@@ -17,6 +17,9 @@ export class Unpack {
   readonly #scan: Scan;
   readonly #maxDepth: number;
 
+  /** Bytes of a message up to which it may be a small one. */
+  readonly #tries: number;
+
   /** `Decoder` is not re-entrant, so each level of Maps and Sets inside one another has its own. */
   readonly #decoders: Decoder[] = [];
   #level = 0;
@@ -30,11 +33,12 @@ export class Unpack {
   constructor(limits: ScanLimits) {
     this.#scan = new Scan(limits);
     this.#maxDepth = limits.maxDepth;
+    this.#tries = allowsSmall(limits) ? SMALL : 0;
   }
 
   /** As `Codec.decode`. */
   decode(bytes: Uint8Array, start: number, end: number, owned: boolean): unknown {
-    if (end - start <= SMALL) {
+    if (end - start <= this.#tries) {
       const value = readSmall(bytes, start, end, this.#maxDepth);
       if (value !== UNREAD) return value;
     }
@@ -48,8 +52,8 @@ export class Unpack {
   }
 
   #read(message: Uint8Array): unknown {
-    const decoder = (this.#decoders[this.#level] ??= this.#newDecoder());
-    const value = decoder.decode(message);
+    if (this.#level === this.#decoders.length) this.#decoders.push(this.#newDecoder());
+    const value = this.#decoders[this.#level]!.decode(message);
     return this.#binary ? this.#detach(value) : value;
   }
 

@@ -7,7 +7,7 @@ import { codecCompliance } from "../src/compliance";
 import { msgpack } from "../src/msgpack";
 import { readVectors } from "./vectors";
 
-const seed = Number(process.env["SEED"] ?? 20_261_123);
+const seed = Number(process.env.SEED ?? 20_261_123);
 const { values, refused } = readVectors();
 const codec = msgpack();
 
@@ -55,7 +55,7 @@ describe("what arrives as something near", () => {
   test.each<[string, unknown, unknown]>([
     ["a Buffer as a Uint8Array", Buffer.from([1, 2]), Uint8Array.of(1, 2)],
     ["an object without prototype as a plain one", Object.assign(Object.create(null), { a: 1 }), { a: 1 }],
-    ["a hole as undefined", [, 1], [undefined, 1]],
+    ["a hole as undefined", Array(2), [undefined, undefined]],
     ["an array without its extra properties", "ab".match(/b/), ["b"]],
     ["an object without symbols", { a: 1, [Symbol("b")]: 2 }, { a: 1 }],
     ["an object without what is not enumerable", Object.defineProperty({ a: 1 }, "b", { value: 2 }), { a: 1 }],
@@ -236,6 +236,15 @@ describe("the limits", () => {
     }
   });
 
+  test("hold for small values as for large ones", () => {
+    const three = { a: 1, b: 2, c: 3 };
+    const bytes = codec.encode(three).slice();
+    const two = msgpack({ maxMapEntries: 2 });
+    expect(() => two.encode(three)).toThrow("3 entries cannot be sent, the most is 2");
+    expect(() => two.decode(bytes, 0, bytes.length, true)).toThrow("maxMapEntries 2");
+    expect(() => msgpack({ maxCost: 100 }).decode(bytes, 0, bytes.length, true)).toThrow("maxCost 100");
+  });
+
   test("bound the memory of a decode", () => {
     const bytes = codec.encode(Array(1_000).fill({})).slice();
     expect(() => msgpack({ maxCost: 10_000 }).decode(bytes, 0, bytes.length, true)).toThrow("maxCost 10000");
@@ -269,6 +278,16 @@ describe("a codec", () => {
     const first = codec.encode(large);
     expect(codec.decode(first, 0, first.length, true)).toBe(large);
     expect(codec.encode(1).buffer.byteLength).toBeLessThan(10_000);
+  });
+
+  test("writes a value alone as it writes it beside one that takes the general way", () => {
+    fc.assert(
+      fc.property(value, (value) => {
+        const general = Buffer.from(codec.encode([value, undefined])).toString("hex");
+        expect(general).toBe(`92${Buffer.from(codec.encode(value)).toString("hex")}d40100`);
+      }),
+      { seed, numRuns: 1_000 },
+    );
   });
 
   test("does not keep the values that it has encoded", async () => {

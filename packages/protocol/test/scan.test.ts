@@ -44,22 +44,22 @@ describe("a bomb", () => {
     ["array16 of 65 535, 30 000 nested", fromHex("dcffff".repeat(30_000)), "maxCost"],
     ["a million nested arrays", fromHex("91".repeat(1_000_000)), "maxDepth"],
     ["a million nested objects", fromHex("81a0".repeat(1_000_000)), "maxDepth"],
-    ["a million empty objects", fromHex("dd000f4240" + "80".repeat(1_000_000)), "maxCost"],
-    ["a million empty arrays", fromHex("dd000f4240" + "90".repeat(1_000_000)), "maxCost"],
-    ["a million empty binaries", fromHex("dd000f4240" + "c400".repeat(1_000_000)), "maxCost"],
-    ["a million extensions", fromHex("dd000f4240" + "d40100".repeat(1_000_000)), "maxCost"],
-    ["a million empty Maps", fromHex("dd000f4240" + "d40390".repeat(1_000_000)), "maxCost"],
-    ["an object of 65 537 entries", fromHex("df00010001" + "a000".repeat(65_537)), "maxMapEntries"],
+    ["a million empty objects", fromHex(`dd000f4240${"80".repeat(1_000_000)}`), "maxCost"],
+    ["a million empty arrays", fromHex(`dd000f4240${"90".repeat(1_000_000)}`), "maxCost"],
+    ["a million empty binaries", fromHex(`dd000f4240${"c400".repeat(1_000_000)}`), "maxCost"],
+    ["a million extensions", fromHex(`dd000f4240${"d40100".repeat(1_000_000)}`), "maxCost"],
+    ["a million empty Maps", fromHex(`dd000f4240${"d40390".repeat(1_000_000)}`), "maxCost"],
+    ["an object of 65 537 entries", fromHex(`df00010001${"a000".repeat(65_537)}`), "maxMapEntries"],
   ])("is refused: %s", (_, bytes, why) => expect(() => check(bytes)).toThrow(why));
 });
 
 describe("the limits", () => {
   test("allow maxDepth levels of any container and not one more", () => {
     for (const level of ["91", "81a161"]) {
-      check(fromHex(level.repeat(64) + "00"));
-      expect(() => check(fromHex(level.repeat(65) + "00"))).toThrow("deeper than maxDepth 64, at byte");
-      check(fromHex(level.repeat(3) + "00"), { maxDepth: 3 });
-      expect(() => check(fromHex(level.repeat(3) + "00"), { maxDepth: 2 })).toThrow("maxDepth 2");
+      check(fromHex(`${level.repeat(64)}00`));
+      expect(() => check(fromHex(`${level.repeat(65)}00`))).toThrow("deeper than maxDepth 64, at byte");
+      check(fromHex(`${level.repeat(3)}00`), { maxDepth: 3 });
+      expect(() => check(fromHex(`${level.repeat(3)}00`), { maxDepth: 2 })).toThrow("maxDepth 2");
     }
     // Sets inside one another, with an array head each.
     check(fromHex("d40490"), { maxDepth: 1 });
