@@ -1,0 +1,120 @@
+import { createServer, type ListenOptions as NodeListenOptions, type Socket as RawSocket, type Server } from "node:net";
+import { isMainThread } from "node:worker_threads";
+import { addressError, toError } from "./explain";
+import { ignore } from "./net-socket";
+import type { Listener, Peer } from "./transport";
+
+/** Options of listening that TCP, Unix and TLS share. */
+export interface AcceptOptions {
+  /** Open connections beyond which new ones are dropped. Default 10 000. */
+  maxConnections?: number;
+  /** Connections that the kernel keeps until they are accepted. Default 511. */
+  backlog?: number;
+  /**
+   * Asked for every connection before its first byte and before TLS; false drops it. The place of address filters and
+   * limits.
+   */
+  filter?: (peer: Peer) => boolean;
+  /** Told why a connection was dropped. */
+  onDrop?: (reason: Error) => void;
+}
+
+/** How {@link NetListener} opens its port. */
+export interface NetListenerInit {
+  where: NodeListenOptions;
+  noDelay?: boolean;
+  keepAlive?: boolean;
+  keepAliveInitialDelay?: number;
+  highWaterMark?: number | undefined;
+  /** undefined: the connection died before it was accepted. */
+  peerOf(raw: RawSocket): Peer | undefined;
+  /** Takes over a connection that passed all checks. */
+  accept(raw: RawSocket, peer: Peer): void;
+}
+
+/** The listening half of TCP, Unix and TLS: bad sockets never reach `accept`, and no failure of one stops it. */
+export class NetListener implements Listener {
+  address = "";
+  host = "";
+  port = 0;
+  dropped = 0;
+  readonly #server: Server;
+  readonly #options: AcceptOptions;
+
+  private constructor(options: AcceptOptions, { where: _, peerOf, accept, ...settings }: NetListenerInit) {
+    this.#options = options;
+    this.#server = createServer({ allowHalfOpen: true, ...settings } as object, (raw) => {
+      raw.on("error", ignore);
+      try {
+        const peer = peerOf(raw);
+        if (peer === undefined) this.drop("the connection was reset before it was accepted", raw);
+        else if (options.filter?.(peer) === false) this.drop(`${peer.address} was filtered`, raw);
+        else accept(raw, peer);
+      } catch (error) {
+        this.drop(toError(error), raw);
+      }
+    });
+    this.#server.maxConnections = options.maxConnections ?? 10_000;
+    this.#server.on("drop", (peer) => {
+      this.drop(`${peer?.remoteAddress ?? "a peer"} came when ${this.#server.maxConnections} connections were open`);
+    });
+  }
+
+  /** Binds and listens; `address` is for messages. */
+  static async open(address: string, options: AcceptOptions, init: NetListenerInit): Promise<NetListener> {
+    const listener = new NetListener(options, init);
+    await listener.#listen(address, { backlog: options.backlog, ...init.where } as NodeListenOptions);
+    return listener;
+  }
+
+  get listening(): boolean {
+    return this.#server.listening;
+  }
+
+  /** Counts and reports a connection that is not announced, and destroys it. */
+  drop(reason: Error | string, raw?: RawSocket): void {
+    raw?.destroy();
+    this.dropped++;
+    try {
+      this.#options.onDrop?.(typeof reason === "string" ? new Error(reason) : reason);
+    } catch (error) {
+      process.emitWarning(toError(error));
+    }
+  }
+
+  close(): Promise<void> {
+    // Node closes the port at once; its callback would wait for every live socket.
+    this.#server.close();
+    return Promise.resolve();
+  }
+
+  #listen(address: string, where: NodeListenOptions): Promise<void> {
+    const server = this.#server;
+    return new Promise((resolve, reject) => {
+      const onError = (error: Error) => reject(addressError("listen on", address, error));
+      server.once("error", onError);
+      server.once("listening", () => {
+        server.off("error", onError);
+        // A failed accept (EMFILE …) arrives here; Node has dropped that connection and goes on.
+        server.on("error", (error) => this.drop(error));
+        const bound = server.address();
+        if (typeof bound === "string") this.host = bound;
+        else if (bound !== null) [this.host, this.port] = [bound.address, bound.port];
+        resolve();
+      });
+      if (where.path === undefined) server.listen(where);
+      else withUmask(0o177, () => server.listen(where));
+    });
+  }
+}
+
+/** Runs `bind` so that a file it makes is never, not even for a moment, open to others. A worker thread cannot. */
+function withUmask(mask: number, bind: () => void): void {
+  if (!isMainThread) return bind();
+  const before = process.umask(mask);
+  try {
+    bind();
+  } finally {
+    process.umask(before);
+  }
+}
