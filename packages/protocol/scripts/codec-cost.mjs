@@ -80,6 +80,10 @@ for (const [name, make] of Object.entries({
     unique(n >> 4, (i) => object(Array.from({ length: 20 }, (_, k) => [`k${i}-${k}`, k]))),
   "objects of 2000 keys each its own": (n) =>
     unique(n >> 10, (i) => object(Array.from({ length: 2_000 }, (_, k) => [`k${i}-${k}`, k]))),
+  "objects of 12 keys in any order": (n) => {
+    const keys = Array.from({ length: 12 }, (_, k) => `k${k}`);
+    return unique(n >> 4, () => object(keys.sort(() => Math.random() - 0.5).map((key) => [key, 1])));
+  },
   "short strings": (n) => array32(n, "a3616263"),
   "wide strings": (n) => array32(n, "ace282ace282ace282ace282ac"),
   "empty binaries": (n) => array32(n, "c400"),
