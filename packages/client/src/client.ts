@@ -83,7 +83,7 @@ export class Client implements AsyncDisposable {
     const clock = injected(CLOCK, () => systemClock);
     const secure = options.tls ?? fromFile(options.sslCertPath);
     this.#secure = secure !== undefined;
-    for (const transport of [tcp(), tls({ client: secure ?? {} }), unix(), ...(options.transports ?? [])]) {
+    for (const transport of [tcp(), tls(secure), unix(), ...(options.transports ?? [])]) {
       this.#transports.set(transport.scheme, transport);
     }
     const core = {

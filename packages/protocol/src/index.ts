@@ -1,5 +1,7 @@
-export { type Code, CODES, codeFromNumber, isCode } from "./code";
-export { messageOf, RapError, type ErrorOrigin, type RapErrorInit } from "./error";
+export type { AnyFn, Awaitable, CallKind, Channel, Message, ReadOptions, Stream } from "./channel";
+export { type Clock, systemClock, type Timer } from "./clock";
+export { CODES, type Code, codeFromNumber, isCode } from "./code";
+export { type Codec, CodecError } from "./codec";
 export {
   defineErrors,
   type ErrorData,
@@ -7,13 +9,7 @@ export {
   type ErrorFactories,
   type ErrorFactory,
 } from "./define-errors";
-export { Metadata, type MetadataInit, type MetadataValue, decodeMetadata, encodeMetadata, toMetadata } from "./metadata";
-export type { AnyFn, Awaitable, CallKind, Channel, Message, ReadOptions, Stream } from "./channel";
-export { type Codec, CodecError } from "./codec";
-export { msgpack, type CodecLimits } from "./msgpack";
-export { LIMITS, type Limits, limits } from "./limits";
-export { type Clock, systemClock, type Timer } from "./clock";
-export { type Random, randomId, systemRandom } from "./random";
+export { type ErrorOrigin, messageOf, RapError, type RapErrorInit } from "./error";
 export {
   Flag,
   type Frame,
@@ -31,7 +27,27 @@ export {
   SHAPE_SHIFT,
   Shape,
 } from "./frame";
-export { copyBytes, FrameReader, type FrameSink, FramingError, readU16, readU32, writeHead, writeU16, writeU32 } from "./framing";
+export {
+  copyBytes,
+  FrameReader,
+  type FrameSink,
+  FramingError,
+  readU16,
+  readU32,
+  writeHead,
+  writeU16,
+  writeU32,
+} from "./framing";
+export { LIMITS, type Limits, limits } from "./limits";
+export {
+  decodeMetadata,
+  encodeMetadata,
+  Metadata,
+  type MetadataInit,
+  type MetadataValue,
+  toMetadata,
+} from "./metadata";
+export { type CodecLimits, msgpack } from "./msgpack";
 export {
   blockEnd,
   decodeFrame,
@@ -49,4 +65,5 @@ export {
   utf8,
   writeOpen,
 } from "./payload";
+export { type Random, randomId, systemRandom } from "./random";
 export { decodeError, encodeError } from "./wire-error";

@@ -72,7 +72,12 @@ export function readOpen(bytes: Uint8Array, start: number, end: number, flags: n
 }
 
 /** Bytes of an OPEN's payload before its body. */
-export function openSize(target: Uint8Array, timeout: number, metadata: Uint8Array | undefined, streamArg: number): number {
+export function openSize(
+  target: Uint8Array,
+  timeout: number,
+  metadata: Uint8Array | undefined,
+  streamArg: number,
+): number {
   const metadataBytes = metadata === undefined ? 0 : 2 + metadata.length;
   return 2 + target.length + (timeout > 0 ? 4 : 0) + metadataBytes + (streamArg >= 0 ? 1 : 0);
 }
@@ -177,7 +182,11 @@ export function encodeGoaway(lastId: number, code: number, reason: string): Uint
   return concat([head, encoder.encode(reason.slice(0, 256))]);
 }
 
-export function decodeGoaway(bytes: Uint8Array, start: number, end: number): { lastId: number; code: number; reason: string } {
+export function decodeGoaway(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): { lastId: number; code: number; reason: string } {
   if (end - start < 5) throw new PayloadError("GOAWAY is cut short");
   return { lastId: readU32(bytes, start), code: bytes[start + 4]!, reason: utf8(bytes.subarray(start + 5, end)) };
 }
@@ -210,7 +219,11 @@ export function encodeFrame(frame: Frame): Uint8Array {
       return build(Kind.END, messageFlags(frame), frame.id, [metadataBlock(frame.metadata)]);
     case "reset": {
       const flags = frame.flags | (frame.metadata === undefined ? 0 : ResetFlag.METADATA);
-      return build(Kind.RESET, 0, frame.id, [Uint8Array.of(frame.code, flags), metadataBlock(frame.metadata), frame.body]);
+      return build(Kind.RESET, 0, frame.id, [
+        Uint8Array.of(frame.code, flags),
+        metadataBlock(frame.metadata),
+        frame.body,
+      ]);
     }
     case "credit": {
       const payload = new Uint8Array(8);
@@ -268,7 +281,14 @@ export function decodeFrame(
       const bits = bytes[start + 1]!;
       const at = (bits & ResetFlag.METADATA) !== 0 ? blockEnd(bytes, start + 2, end) : start + 2;
       const metadata = at > start + 2 && { metadata: metadataOf(bytes, start + 4, at) };
-      return { kind: "reset", id, code: bytes[start]!, flags: bits & ~ResetFlag.METADATA, body: bytes.slice(at, end), ...metadata };
+      return {
+        kind: "reset",
+        id,
+        code: bytes[start]!,
+        flags: bits & ~ResetFlag.METADATA,
+        body: bytes.slice(at, end),
+        ...metadata,
+      };
     }
     case Kind.CREDIT:
       if (end - start !== 8) throw new PayloadError("CREDIT is not 8 bytes long");
@@ -296,9 +316,7 @@ function metadataOf(bytes: Uint8Array, start: number, end: number): Metadata {
 }
 
 function messageFlags(frame: { metadata?: Metadata; more?: boolean; end?: boolean }): number {
-  return (
-    (frame.more ? Flag.MORE : 0) | (frame.end ? Flag.END : 0) | (frame.metadata === undefined ? 0 : Flag.METADATA)
-  );
+  return (frame.more ? Flag.MORE : 0) | (frame.end ? Flag.END : 0) | (frame.metadata === undefined ? 0 : Flag.METADATA);
 }
 
 function ends(flags: number): { more?: true; end?: true } {

@@ -227,7 +227,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#cancelled = error;
     this.#inbox?.end(error);
     if (this.#channel?.closed === false) this.#channel.fail(error);
-    this.#abort?.abort(error);
+    // Listeners are the function's code, so context() is there for them too.
+    if (this.#abort !== undefined) callScope.run(this, () => this.#abort?.abort(error));
     const dependents = this.#dependents;
     this.#dependents = undefined;
     if (dependents !== undefined) for (const dependent of dependents) dependent.onScopeCancel(error);
@@ -350,6 +351,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   async pump(source: AsyncIterable<unknown>): Promise<void> {
     const stream = this.#stream;
     const codec = this.#codec;
+    const { checkResult } = this.#method;
     const gate = new Gate();
     this.#gate = gate;
     try {
@@ -360,7 +362,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
       while (this.#cancelled === undefined) {
         const next = await iterator.next();
         if (next.done === true || this.#cancelled !== undefined) break;
-        if (!stream.send(codec.encode(next.value, "item"), false, false)) await gate.wait();
+        const item = checkResult === undefined ? next.value : await checkResult(next.value);
+        if (!stream.send(codec.encode(item, "item"), false, false)) await gate.wait();
       }
     } catch (error) {
       if (this.#cancelled === undefined) await this.#endIterator();

@@ -338,7 +338,7 @@ export class Server implements AsyncDisposable {
 
   #transport({ host, port, path, transport, address }: ListenOptions): { transport: Transport; address: string } {
     if (transport !== undefined) return { transport, address: address ?? `${transport.scheme}://rap` };
-    const { options } = { options: this.#options };
+    const options = this.#options;
     const socketPath = path ?? (port === undefined && host === undefined ? options.path : undefined);
     if (socketPath !== undefined) return { transport: unix(), address: `unix:${socketPath}` };
     const hostName = host ?? options.host ?? "127.0.0.1";
@@ -346,7 +346,7 @@ export class Server implements AsyncDisposable {
     const server = this.#tls();
     if (server === undefined) return { transport: tcp(), address: `tcp://${where}` };
     return {
-      transport: tls({ server, handshakeTimeout: this.#core.limits.handshakeTimeout }),
+      transport: tls({ handshakeTimeout: this.#core.limits.handshakeTimeout, ...server }),
       address: `tls://${where}`,
     };
   }

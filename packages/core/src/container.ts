@@ -1,0 +1,15 @@
+import "reflect-metadata";
+import { type DependencyContainer, container as root } from "tsyringe";
+
+/** Resolves services and what may be swapped by its tokens (`tokens.ts`). Any tsyringe container is one. */
+export type Container = DependencyContainer;
+
+/**
+ * A container of one's own. What is registered there stays there; what it does not know is asked of `parent`. Default
+ * parent: tsyringe's global container, where `@singleton()` classes register themselves.
+ */
+export function createContainer(parent: Container = root): Container {
+  return parent.createChildContainer();
+}
+
+export { inject, injectable, Lifecycle, scoped, singleton } from "tsyringe";

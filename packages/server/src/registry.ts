@@ -1,0 +1,282 @@
+import { checkArguments, contractOf, isChannel, type Logger, type MethodOptions } from "@rap/core";
+import { type AnyFn, type ErrorDef, LIMITS, RapError } from "@rap/protocol";
+import { type WorkerTask, workerTask } from "./worker";
+
+type Schema = NonNullable<MethodOptions["output"]>;
+
+/** A registered function, with all that calls need worked out. Frozen. */
+export interface Method {
+  /** `group/name`: what callers ask for. */
+  readonly target: string;
+  readonly group: string;
+  readonly name: string;
+  readonly kind: "function" | "channel";
+  /** Whether it is known to stream. false says nothing: compiled to an old target, an async generator is a function. */
+  readonly streams: boolean;
+  /** For loopback peers only. */
+  readonly private: boolean;
+  readonly idempotent: boolean;
+  /** Milliseconds; undefined: the server's limits hold. */
+  readonly timeout: number | undefined;
+  readonly maxTimeout: number | undefined;
+  readonly params: readonly string[] | undefined;
+  readonly contract: {
+    readonly input: readonly Schema[] | undefined;
+    readonly output: Schema | undefined;
+  };
+  readonly errors: Readonly<Record<string, ErrorDef>> | undefined;
+  readonly summary: string | undefined;
+  readonly doc: string | undefined;
+  readonly deprecated: boolean | string;
+  /**
+   * Turns what a caller sent into the arguments; see `checkArguments`, whose errors it has. undefined where there is
+   * nothing to check: a list is passed as it is, and anything else is refused.
+   */
+  readonly bind: ((args: unknown, streamIndex: number) => unknown[] | Promise<unknown[]>) | undefined;
+  /**
+   * Checks a result, or one item of a stream; a promise only if the schema is asynchronous. Throws (or rejects with)
+   * `INTERNAL` after it has logged why. undefined without `output`.
+   */
+  readonly checkResult: ((value: unknown) => unknown) | undefined;
+  /** Set if calls go to the worker pool instead of `call`. */
+  readonly worker: WorkerTask | undefined;
+  readonly call: AnyFn;
+}
+
+/** One function to register. */
+export interface Registration {
+  readonly fn: AnyFn;
+  readonly kind: Method["kind"];
+  readonly options: MethodOptions;
+  /** Name for when neither options nor contract have one. Default: the function's own. */
+  readonly key?: string;
+}
+
+/** The functions of a server, by group and name. A function and a channel may share both. */
+export class Registry {
+  readonly #logger: Logger;
+  readonly #methods = new Map<string, Method>();
+  #version = 0;
+  #warned = false;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** Grows whenever something is registered. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /**
+   * Registers a function, or all functions of a record under their keys; one that `channel()` marked is a channel.
+   * Options win over the contract that `rpc()` attached, and a `name` over the key. All are registered or none.
+   *
+   * @throws TypeError with code `ERR_RAP_REGISTER` for what is no function or cannot be called, and for a name that is
+   * missing, malformed or taken.
+   */
+  register(fns: AnyFn | Readonly<Record<string, AnyFn>>, options: MethodOptions = {}): void {
+    if (typeof fns === "function") return this.add([{ fn: fns, kind: kindOf(fns), options }]);
+    if (typeof fns !== "object" || fns === null || Array.isArray(fns)) {
+      throw registerError(`a function or a record of functions is expected, not ${describe(fns)}`);
+    }
+    if (options.name !== undefined) throw registerError("a name is for one function, not for a record of them");
+    const entries = Object.entries(fns);
+    if (entries.length === 0) {
+      throw registerError("the record has no functions of its own (for the methods of a class use registerService)");
+    }
+    this.add(entries.map(([key, fn]) => ({ fn, kind: kindOf(fn), options, key })));
+  }
+
+  /** Registers a function of one `Channel`. Options, precedence and errors are those of `register`. */
+  registerChannel(fn: AnyFn, options: MethodOptions = {}): void {
+    this.add([{ fn, kind: "channel", options }]);
+  }
+
+  /** Registers a list, all or none. Errors are those of `register`. */
+  add(registrations: readonly Registration[]): void {
+    const added = new Map<string, Method>();
+    for (const registration of registrations) {
+      const method = compile(registration, this.#logger);
+      const id = idOf(method.kind, method.target);
+      if (this.#methods.has(id) || added.has(id)) {
+        const { kind, name, group } = method;
+        throw registerError(`there is a ${kind} "${name}" in group "${group}" already: give one of them another name`);
+      }
+      added.set(id, method);
+    }
+    for (const [id, method] of added) this.#methods.set(id, method);
+    this.#version++;
+    for (const registration of registrations) this.#warnOfMangledName(registration);
+  }
+
+  /** The function (or channel) of a target, `group/name`. */
+  find(target: string, kind: Method["kind"] = "function"): Method | undefined {
+    return this.#methods.get(idOf(kind, target));
+  }
+
+  /** Everything that is registered, in that order. */
+  list(): readonly Method[] {
+    return [...this.#methods.values()];
+  }
+
+  #warnOfMangledName({ fn, options, key }: Registration): void {
+    if (this.#warned || key !== undefined || fn.name.length !== 1) return;
+    if ((options.name ?? contractOf(fn)?.name) !== undefined) return;
+    this.#warned = true;
+    this.#logger.warn(
+      { name: fn.name },
+      `a function was registered as "${fn.name}": if a minifier made that name, register({ name: fn }) keeps the real one`,
+    );
+  }
+}
+
+function compile({ fn, kind, options, key }: Registration, logger: Logger): Method {
+  if (typeof fn !== "function") {
+    throw registerError(`${key === undefined ? "what is registered" : `"${key}"`} is ${describe(fn)}, not a function`);
+  }
+  const settings: MethodOptions = { ...contractOf(fn), ...defined(options) };
+  const group = settings.group ?? "default";
+  const name = settings.name ?? key ?? fn.name;
+  checkGroup(group);
+  checkName(name, group);
+  const target = `${group}/${name}`;
+  checkCallable(fn, kind, target);
+  checkSettings(settings, target);
+  const { input, output, params } = settings;
+  return Object.freeze<Method>({
+    target,
+    group,
+    name,
+    kind,
+    streams: kind === "function" && tagOf(fn) === "AsyncGeneratorFunction",
+    private: settings.private ?? false,
+    idempotent: settings.idempotent ?? false,
+    timeout: settings.timeout,
+    maxTimeout: settings.maxTimeout,
+    params,
+    contract: Object.freeze({ input, output }),
+    errors: settings.errors,
+    summary: settings.summary,
+    doc: settings.doc,
+    deprecated: settings.deprecated ?? false,
+    bind: input || params ? (args, streamIndex) => checkArguments(input, params, args, streamIndex) : undefined,
+    checkResult: output && ((value) => checkResult(output, value, target, logger)),
+    worker: settings.worker ? asRegisterError(target, () => workerTask(fn, kind, settings.worker!)) : undefined,
+    call: fn,
+  });
+}
+
+/** The result as its schema gives it. What is wrong with it is ours to know: the caller is told nothing of it. */
+function checkResult(schema: Schema, value: unknown, target: string, logger: Logger): unknown {
+  const accept = (result: Awaited<ReturnType<Schema["~standard"]["validate"]>>): unknown => {
+    if (result.issues === undefined) return result.value;
+    const issues = result.issues.slice(0, 16).map(({ path = [], message }) => {
+      const keys = Array.from(path, (segment) => String(typeof segment === "object" ? segment.key : segment));
+      return { path: keys.join("."), message };
+    });
+    logger.error({ method: target, issues }, `a result of ${target} does not match its output schema`);
+    throw new RapError("INTERNAL", `the result of ${target} does not match its schema`);
+  };
+  const result = schema["~standard"].validate(value);
+  return result instanceof Promise ? result.then(accept) : accept(result);
+}
+
+const NAME = /^[\w.$/-]+$/;
+
+function checkGroup(group: unknown): void {
+  if (typeof group !== "string" || !NAME.test(group) || group.includes("/") || group.length > LIMITS.maxNameBytes) {
+    throw registerError(`a group is 1 to ${LIMITS.maxNameBytes} of letters, digits and _ . $ - : not ${quote(group)}`);
+  }
+}
+
+function checkName(name: unknown, group: string): void {
+  if (name === "") {
+    throw registerError(
+      `a function without a name for group "${group}": use register({ name: fn }) or the option name`,
+    );
+  }
+  if (typeof name !== "string" || !NAME.test(name) || name.length > LIMITS.maxNameBytes) {
+    const rule = `1 to ${LIMITS.maxNameBytes} of letters, digits and _ . $ / -`;
+    throw registerError(`a name is ${rule}: not ${quote(name)}, for group "${group}"; the option name sets another`);
+  }
+}
+
+function checkCallable(fn: AnyFn, kind: Method["kind"], target: string): void {
+  // Of all functions only classes, and built-in constructors, have a prototype that cannot be replaced.
+  if (Object.getOwnPropertyDescriptor(fn, "prototype")?.writable === false) {
+    throw registerError(`${target} is a class: register its methods with registerService`);
+  }
+  const tag = tagOf(fn);
+  if (tag === "GeneratorFunction") throw registerError(`${target} is a synchronous generator: use async function*`);
+  if (kind === "channel" && tag === "AsyncGeneratorFunction") {
+    throw registerError(`${target} is an async generator, which cannot be a channel: use register`);
+  }
+}
+
+function checkSettings(settings: MethodOptions, target: string): void {
+  const { input, output, params } = settings;
+  if (input !== undefined && !(Array.isArray(input) && input.every(isSchema))) {
+    throw registerError(`input of ${target} must be a list with one Standard Schema per argument`);
+  }
+  if (output !== undefined && !isSchema(output)) throw registerError(`output of ${target} must be a Standard Schema`);
+  if (params !== undefined) {
+    if (!(Array.isArray(params) && params.every((name) => typeof name === "string" && name !== ""))) {
+      throw registerError(`params of ${target} must be a list of names`);
+    }
+    if (new Set(params).size < params.length) throw registerError(`params of ${target} has a name twice`);
+    if (params.length < (input?.length ?? 0)) {
+      throw registerError(`${target} has ${input?.length} schemas but names for ${params.length} parameters`);
+    }
+  }
+  for (const option of ["timeout", "maxTimeout"] as const) {
+    const ms = settings[option];
+    if (ms !== undefined && !(typeof ms === "number" && ms > 0 && Number.isFinite(ms))) {
+      throw registerError(`${option} of ${target} must be a positive number of milliseconds, not ${String(ms)}`);
+    }
+  }
+}
+
+function isSchema(value: unknown): value is Schema {
+  const standard = (value as Partial<Schema> | null | undefined)?.["~standard"];
+  return typeof standard?.validate === "function";
+}
+
+function asRegisterError<T>(target: string, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw registerError(`${target} cannot run in a worker: ${(error as Error).message}`);
+  }
+}
+
+function registerError(message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: "ERR_RAP_REGISTER" });
+}
+
+function kindOf(fn: AnyFn): Method["kind"] {
+  return isChannel(fn) ? "channel" : "function";
+}
+
+function idOf(kind: Method["kind"], target: string): string {
+  return `${kind} ${target}`;
+}
+
+/** The kind of a function, whichever realm it is of: `""`, `AsyncFunction`, `AsyncGeneratorFunction` … */
+function tagOf(fn: AnyFn): string {
+  return (fn as { [Symbol.toStringTag]?: string })[Symbol.toStringTag] ?? "";
+}
+
+/** Without what is undefined, so that it does not hide what the contract says. */
+export function defined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
+
+function describe(value: unknown): string {
+  if (value === null) return "null";
+  return Array.isArray(value) ? "an array" : `of type ${typeof value}`;
+}
+
+function quote(value: unknown): string {
+  return JSON.stringify(String(value).slice(0, LIMITS.maxNameBytes));
+}

@@ -1,0 +1,259 @@
+import { connect as connectPlain, createServer } from "node:net";
+import { connect as connectTls, createServer as createTlsServer } from "node:tls";
+import { setTimeout as sleep } from "node:timers/promises";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { transportCompliance } from "../src/compliance";
+import { tcp } from "../src/tcp";
+import { tls, type TlsOptions } from "../src/tls";
+import type { Listener, Socket } from "../src/transport";
+import { type Certificates, certificates } from "./certificates";
+
+let pki: Certificates;
+beforeAll(async () => {
+  pki = await certificates();
+});
+
+for (const maxVersion of ["TLSv1.3", "TLSv1.2"] as const) {
+  transportCompliance(`tls (${maxVersion})`, async () => ({
+    transport: tls({ ...pki.server, ca: pki.ca, maxVersion }),
+    address: "tls://localhost:0",
+    dispose: async () => {},
+  }));
+}
+
+describe("tls", () => {
+  let listener: Listener;
+  let drops: Error[];
+  let accepted: Socket[];
+  const open: { destroy(): void }[] = [];
+
+  async function listen(options: TlsOptions): Promise<Listener> {
+    drops = [];
+    accepted = [];
+    listener = await tls({ onDrop: (reason) => drops.push(reason), ...options }).listen("tls://localhost:0", (socket) => {
+      accepted.push(socket);
+      open.push(socket);
+    });
+    return listener;
+  }
+
+  async function dial(options: TlsOptions, address = listener.address): Promise<Socket> {
+    const socket = await tls(options).dial(address);
+    open.push(socket);
+    return socket;
+  }
+
+  /** Resolves when the socket closes, with the error if there is one. */
+  function closed(socket: Socket): Promise<Error | undefined> {
+    return new Promise((resolve) => socket.start({ onData: () => {}, onDrain: () => {}, onClose: resolve }));
+  }
+
+  afterEach(async () => {
+    for (const socket of open.splice(0)) socket.destroy();
+    await listener?.close();
+  });
+
+  test("verifies the server and knows that the link is encrypted", async () => {
+    await listen(pki.server);
+    const near = await dial({ ca: pki.ca });
+    expect(near.peer).toMatchObject({ encrypted: true, authorized: true, local: true });
+    expect(near.peer.certificate?.subject.CN).toBe("localhost");
+    await until(() => accepted.length > 0);
+    expect(accepted[0]?.peer).toMatchObject({ encrypted: true, authorized: false, certificate: undefined });
+  });
+
+  test("verifies an IP address too", async () => {
+    await listen(pki.server);
+    await dial({ ca: pki.ca }, `tls://127.0.0.1:${listener.port}`).catch(() =>
+      dial({ ca: pki.ca }, `tls://[::1]:${listener.port}`),
+    );
+  });
+
+  test.each([
+    ["expired", "CERT_HAS_EXPIRED", /expired/],
+    ["elsewhere", "ERR_TLS_CERT_ALTNAME_INVALID", /Host: localhost/],
+    ["selfSigned", "DEPTH_ZERO_SELF_SIGNED_CERT", /self-signed/],
+  ] as const)("refuses a server whose certificate is %s", async (identity, code, message) => {
+    await listen(pki[identity]);
+    const error = await dial({ ca: pki.ca }).catch((error: unknown) => error);
+    expect(error).toMatchObject({ code, message: expect.stringMatching(message), cause: { code } });
+    expect(error).toMatchObject({ message: expect.stringContaining(listener.address) });
+    await until(() => listener.dropped === 1);
+    expect(accepted).toHaveLength(0);
+  });
+
+  test("sees who an authorised client is", async () => {
+    await listen({ ...pki.server, ca: pki.ca, requestCert: true });
+    await dial({ ...pki.client, ca: pki.ca });
+    await until(() => accepted.length > 0);
+    expect(accepted[0]?.peer).toMatchObject({ authorized: true, certificate: { subject: { CN: "a client" } } });
+  });
+
+  test.each([
+    ["without a certificate", () => ({}), /showed no certificate/],
+    ["with a certificate that nobody vouches for", () => pki.selfSigned, /DEPTH_ZERO_SELF_SIGNED_CERT/],
+    ["with an expired certificate", () => pki.expired, /CERT_HAS_EXPIRED/],
+  ])("never announces a client %s", async (_, identity, reason) => {
+    await listen({ ...pki.server, ca: pki.ca, requestCert: true });
+    // In TLS 1.3 a client is done before the server has looked at its certificate.
+    const near = await dial({ ...identity(), ca: pki.ca }).catch(() => undefined);
+    if (near !== undefined) await closed(near);
+    await until(() => drops.length > 0);
+    expect(drops[0]?.message).toMatch(reason);
+    expect([accepted.length, listener.dropped]).toEqual([0, 1]);
+  });
+
+  test("announces an unauthorised client as such if it is told to", async () => {
+    await listen({ ...pki.server, ca: pki.ca, requestCert: true, rejectUnauthorized: false });
+    await dial({ ...pki.selfSigned, ca: pki.ca });
+    await until(() => accepted.length > 0);
+    expect(accepted[0]?.peer.authorized).toBe(false);
+  });
+
+  test("drops a client that does not finish the handshake, however busy it is", async () => {
+    await listen({ ...pki.server, handshakeTimeout: 300 });
+    const silent = connectPlain(listener.port, "localhost").on("error", () => {});
+    const busy = connectPlain(listener.port, "localhost").on("error", () => {});
+    open.push(silent, busy);
+    const hello = await clientHello();
+    let sent = 0;
+    const drip = setInterval(() => busy.write(hello.subarray(sent, ++sent)), 20);
+    const since = performance.now();
+    // Without a reader, Node does not tell of the end.
+    silent.resume();
+    busy.resume();
+    await Promise.all([once(silent, "close"), once(busy, "close")]);
+    clearInterval(drip);
+    expect(performance.now() - since).toBeGreaterThan(200);
+    expect(performance.now() - since).toBeLessThan(1_500);
+    expect(drops.map(({ message }) => message)).toEqual(Array(2).fill(expect.stringContaining("in time")));
+  });
+
+  test("opened the socket when the connection was accepted, before the handshake", async () => {
+    await listen(pki.server);
+    const raw = connectPlain(listener.port, "localhost");
+    await once(raw, "connect");
+    const connectedAt = performance.now();
+    await sleep(100);
+    open.push(connectTls({ socket: raw, ca: pki.ca, ALPNProtocols: ["rap/1"], servername: "localhost" }));
+    await until(() => accepted.length > 0);
+    expect(accepted[0]?.openedAt).toBeLessThan(connectedAt + 80);
+  });
+
+  test("drops a peer that does not speak TLS, and says so", async () => {
+    await listen(pki.server);
+    const plain = await tcp().dial(`tcp://localhost:${listener.port}`);
+    open.push(plain);
+    const end = closed(plain);
+    plain.write(Buffer.from("RAP/1 hello, this is not TLS"));
+    await end;
+    const http = connectPlain(listener.port, "localhost").on("error", () => {});
+    open.push(http);
+    http.resume().write("GET / HTTP/1.1\r\n\r\n");
+    await until(() => drops.length === 2);
+    expect(drops.map(({ message }) => message)).toEqual([
+      "the peer does not speak TLS",
+      "the peer speaks HTTP, not TLS",
+    ]);
+  });
+
+  test("says so when the server does not speak TLS, or hangs up", async () => {
+    for (const [answer, message] of [
+      ["RAP/1 hello", "does not speak TLS"],
+      ["", "disconnected before secure TLS connection"],
+    ] as const) {
+      const server = createServer((socket) => void socket.on("error", () => {}).end(answer)).listen(0, "localhost");
+      await once(server, "listening");
+      const address = `tls://localhost:${(server.address() as AddressInfo).port}`;
+      await expect(dial({}, address)).rejects.toThrow(message);
+      server.close();
+    }
+  });
+
+  test("refuses a peer that agrees on no protocol", async () => {
+    await listen(pki.server);
+    await expect(dial({ ca: pki.ca, ALPNProtocols: ["h2"] })).rejects.toThrow("share no ALPN protocol");
+
+    const without = connectTls({ port: listener.port, host: "localhost", ca: pki.ca }).on("error", () => {});
+    open.push(without);
+    without.resume();
+    await once(without, "close");
+    expect(drops.map(({ message }) => message)).toEqual([
+      "the peers share no ALPN protocol",
+      expect.stringContaining("agreed to no ALPN protocol, it must be rap/1"),
+    ]);
+
+    const server = createTlsServer(pki.server, (socket) => void socket.on("error", () => {})).listen(0, "localhost");
+    await once(server, "listening");
+    const address = `tls://localhost:${(server.address() as AddressInfo).port}`;
+    await expect(dial({ ca: pki.ca }, address)).rejects.toThrow("agreed to no ALPN protocol");
+    await dial({ ca: pki.ca, ALPNProtocols: [] }, address);
+    for (const socket of open.splice(0)) socket.destroy();
+    server.close();
+  });
+
+  test("survives an SNICallback that throws", async () => {
+    await listen({
+      ...pki.server,
+      SNICallback: () => {
+        throw new Error("bug in SNICallback");
+      },
+    });
+    await expect(dial({ ca: pki.ca })).rejects.toThrow(listener.address);
+    await until(() => drops.length > 0);
+    expect(drops[0]?.message).toBe("bug in SNICallback");
+  });
+
+  test("asks the filter before the handshake", async () => {
+    const asked: string[] = [];
+    await listen({ ...pki.server, filter: (peer) => asked.push(`${peer.local} ${peer.encrypted}`) > 1 });
+    await expect(dial({ ca: pki.ca })).rejects.toThrow(listener.address);
+    await dial({ ca: pki.ca });
+    expect(asked).toEqual(["true false", "true false"]);
+  });
+
+  test("announces nobody whose handshake outlives the listener", async () => {
+    await listen(pki.server);
+    const raw = connectPlain(listener.port, "localhost");
+    await once(raw, "connect");
+    await sleep(20);
+    await listener.close();
+    const late = connectTls({ socket: raw, ca: pki.ca, ALPNProtocols: ["rap/1"], servername: "localhost" });
+    open.push(late);
+    late.on("error", () => {}).resume();
+    await once(late, "close");
+    expect([accepted.length, listener.dropped]).toEqual([0, 1]);
+  });
+
+  test("gives up a handshake with the signal's reason", async () => {
+    const server = createServer((socket) => void socket.on("error", () => {})).listen(0, "localhost");
+    await once(server, "listening");
+    const signal = AbortSignal.timeout(50);
+    await expect(
+      tls().dial(`tls://localhost:${(server.address() as AddressInfo).port}`, signal),
+    ).rejects.toBe(signal.reason);
+    server.close();
+  });
+
+  /** What a TLS client says first. */
+  async function clientHello(): Promise<Buffer> {
+    const server = createServer().listen(0, "localhost");
+    await once(server, "listening");
+    const client = connectTls((server.address() as AddressInfo).port, "localhost").on("error", () => {});
+    const [socket] = await once(server, "connection");
+    const [hello] = await once(socket, "data");
+    client.destroy();
+    socket.destroy();
+    server.close();
+    return hello;
+  }
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 3_000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`waited in vain for ${condition}`);
+    await sleep(1);
+  }
+}
