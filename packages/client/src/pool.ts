@@ -10,16 +10,8 @@ import {
 } from "@rap/protocol";
 import type { Connection, TimerWheel, Transport } from "@rap/transport";
 import { leastInFlight } from "./balancer";
+import { CallQueue, type Waiting } from "./call-queue";
 import { Endpoint } from "./endpoint";
-
-/** A call that waits for a connection with room for it. */
-export interface Waiting {
-  readonly shape: Shape;
-  /** There is one: go. */
-  begin(connection: Connection): void;
-  /** There will be none. */
-  giveUp(error: RapError): void;
-}
 
 export type ClientEvent = "connect" | "disconnect" | "reconnect" | "goaway";
 
@@ -43,7 +35,11 @@ export class Pool {
   readonly #core: ClientCore;
   readonly #endpoints: Endpoint[] = [];
   /** Unary calls, streams and channels wait apart: the server has limits for each. */
-  readonly #queues: readonly Set<Waiting>[] = [new Set(), new Set(), new Set()];
+  readonly #queues: readonly CallQueue[] = [
+    new CallQueue(Shape.UNARY),
+    new CallQueue(Shape.SERVER_STREAM),
+    new CallQueue(Shape.CHANNEL),
+  ];
   #state: "idle" | "started" | "stopped" = "idle";
   #onQuiet: (() => void) | undefined;
 
@@ -102,7 +98,7 @@ export class Pool {
     if (this.waiting >= this.#core.limits.maxQueuedCalls) {
       throw new RapError("RESOURCE_EXHAUSTED", `${this.waiting} calls wait already`, { maybeExecuted: false });
     }
-    this.#queue(call.shape).add(call);
+    this.#queue(call.shape).push(call);
     for (const endpoint of this.#endpoints) endpoint.wake();
   }
 
@@ -114,11 +110,10 @@ export class Pool {
   /** There may be room: lets waiting calls go, first come first served. */
   serve(): void {
     for (const queue of this.#queues) {
-      for (const call of queue) {
-        const connection = this.pick(call.shape);
+      while (queue.size > 0) {
+        const connection = this.pick(queue.shape);
         if (connection === undefined) break;
-        queue.delete(call);
-        call.begin(connection);
+        queue.shift()?.begin(connection);
       }
     }
     if (this.#onQuiet !== undefined && this.#quiet()) this.#onQuiet();
@@ -137,8 +132,7 @@ export class Pool {
     if (this.#state === "stopped") return;
     this.#state = "stopped";
     for (const queue of this.#queues) {
-      for (const call of queue) call.giveUp(stopped());
-      queue.clear();
+      for (let call = queue.shift(); call !== undefined; call = queue.shift()) call.giveUp(stopped());
     }
     for (const endpoint of this.#endpoints) endpoint.stop();
     if (!this.#quiet()) {
@@ -162,7 +156,7 @@ export class Pool {
     return this.connections.every(({ streams }) => streams === 0);
   }
 
-  #queue(shape: Shape): Set<Waiting> {
+  #queue(shape: Shape): CallQueue {
     return this.#queues[shape === Shape.UNARY ? 0 : shape === Shape.CHANNEL ? 2 : 1]!;
   }
 }

@@ -11,8 +11,9 @@ import {
   toMetadata,
 } from "@rap/protocol";
 import { type Connection, type Stream, type StreamSink, WheelEntry } from "@rap/transport";
+import type { Waiting } from "./call-queue";
 import { type CallOptions, inherit } from "./options";
-import type { ClientCore, Waiting } from "./pool";
+import type { ClientCore } from "./pool";
 
 /** A function as the client knows it. */
 export interface Target {
@@ -36,6 +37,7 @@ const NO_OPTIONS: CallOptions = {};
  */
 export abstract class OutgoingCall extends WheelEntry implements StreamSink, Waiting, Dependent {
   readonly shape: Shape;
+  position = -1;
   protected readonly core: ClientCore;
   protected readonly target: Target;
   protected readonly options: CallOptions;
@@ -44,7 +46,6 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   #args: CallArguments | undefined;
   #metadata: Uint8Array | undefined;
   #timeout = 0;
-  #waiting = false;
   #retried = false;
   #scope: CallScope | undefined;
   #scopeSignal: AbortSignal | undefined;
@@ -76,7 +77,6 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   }
 
   begin(connection: Connection): void {
-    this.#waiting = false;
     try {
       this.#open(connection);
     } catch (error) {
@@ -85,7 +85,6 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   }
 
   giveUp(error: RapError): void {
-    this.#waiting = false;
     this.fail(error);
   }
 
@@ -170,7 +169,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     if (this.settled) return false;
     this.settled = true;
     if (this.slot >= 0) this.core.wheel.remove(this);
-    if (this.#waiting) this.core.pool.dequeue(this);
+    if (this.position >= 0) this.core.pool.dequeue(this);
     this.#scope?.removeDependent(this);
     this.options.signal?.removeEventListener("abort", this);
     this.#scopeSignal?.removeEventListener("abort", this);
@@ -225,7 +224,6 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
 
   #wait(): void {
     this.core.pool.enqueue(this, this.options.waitForReady ?? true);
-    this.#waiting = true;
   }
 
   #relaunch(): void {

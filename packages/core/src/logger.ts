@@ -66,7 +66,7 @@ function line(head: object, bound: object, details: unknown): string {
   const fields = typeof given !== "object" || Array.isArray(given) ? { details: given } : given;
   const first = printable(head) as object;
   // `first` once more: it stands first on the line, and no detail may replace it.
-  return `${escape(JSON.stringify({ ...first, ...bound, ...fields, ...first }))}\n`;
+  return `${safe(JSON.stringify({ ...first, ...bound, ...fields, ...first }))}\n`;
 }
 
 const MAX_STRING = LIMITS.logStringLength;
@@ -145,7 +145,7 @@ function cut(text: string): string {
  */
 const UNSAFE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-function escape(json: string): string {
+function safe(json: string): string {
   return json.replace(UNSAFE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 

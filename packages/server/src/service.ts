@@ -67,9 +67,8 @@ function declare(kind: Method["kind"], options: MethodOptions): RapMethodDecorat
       return;
     }
     checkMethod(where, typeof target !== "function" && typeof property?.value === "function");
-    let methods = declaredByKey.get(target);
-    if (methods === undefined) declaredByKey.set(target, (methods = new Map()));
-    methods.set(where as string, declaration);
+    const methods = declaredByKey.get(target) ?? new Map<string, Declaration>();
+    declaredByKey.set(target, methods.set(where as string, declaration));
   };
   return decorator as RapMethodDecorator;
 }

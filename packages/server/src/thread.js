@@ -1,6 +1,7 @@
 "use strict";
 
 const { serialize } = require("node:v8");
+const { constants, Script } = require("node:vm");
 
 /**
  * What runs in the threads of `worker.ts`. Plain JavaScript, as a thread can load neither a TypeScript source nor what
@@ -40,11 +41,20 @@ function find(task) {
   const key = task.source ?? `${task.url} ${task.name}`;
   let fn = functions.get(key);
   if (fn === undefined) {
-    // Indirect eval: the function sees the globals and nothing of this file.
-    fn = task.source === undefined ? load(task.url, task.name) : (0, eval)(`"use strict";(${task.source}\n)`);
+    fn = task.source === undefined ? load(task.url, task.name) : compile(task.source);
     functions.set(key, fn);
   }
   return fn;
+}
+
+/**
+ * The function sees the globals and nothing of this file; what it imports is looked for from the working directory.
+ *
+ * @param {string} source
+ */
+function compile(source) {
+  const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
+  return new Script(source, { filename: "worker: true", importModuleDynamically }).runInThisContext();
 }
 
 /**

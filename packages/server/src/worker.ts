@@ -7,7 +7,7 @@ import { abortError, type MethodOptions, rpc } from "@rap/core";
 import { type AnyFn, Metadata, type MetadataValue, RapError, type RapErrorInit } from "@rap/protocol";
 import type { Piscina } from "piscina";
 
-/** What a thread runs: an exported function of a module, or a function's source text. */
+/** What a thread runs: an exported function of a module, or a script whose value is the function. */
 export type WorkerTask =
   | { readonly url: string; readonly name: string; readonly source?: undefined }
   | { readonly source: string; readonly name: string };
@@ -64,9 +64,10 @@ export function workerTask(
   if (typeof option === "object") {
     return { url: moduleUrl(option.module), name: option.export ?? (fn.name || "default") };
   }
-  const source = Function.prototype.toString.call(fn);
+  // Strict, as all modules and all that TypeScript makes are.
+  const source = `"use strict"; (${Function.prototype.toString.call(fn)}\n)`;
   try {
-    new Script(`(${source}\n)`);
+    new Script(source);
   } catch {
     throw workerError(
       `${fn.name || "the function"} is native, bound or a method, and its text alone is not a function: ` +

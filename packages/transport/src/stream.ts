@@ -66,6 +66,7 @@ export class Stream {
   /** The peer has sent its END or RESET. */
   remoteDone = false;
 
+  #aborted = false;
   #sendWindow: SendWindow | undefined;
   #receiveWindow: ReceiveWindow | undefined;
   /** Whole messages that the reader has not taken. */
@@ -157,7 +158,10 @@ export class Stream {
   reset(error: RapError): void {
     this.detach();
     this.pending = NO_PENDING;
-    this.fail(error);
+    // Also after this side's END: the peer must know that nobody reads any more.
+    if (this.#aborted || (this.localDone && this.remoteDone)) return;
+    this.#aborted = true;
+    this.#control(Kind.RESET, 0, this.connection.encodeError(error), true);
   }
 
   /** Loses interest: no callback comes any more, and credit that was held is given back. */
