@@ -151,7 +151,9 @@ export function transportCompliance(name: string, setup: () => Promise<Transport
           recorder.onData(bytes);
           if (bytes.length > 0 && recorder.received < 100_000) calling(() => near.write(pattern(10_000, 1)));
         },
-        onDrain: () => void (reentered ||= inside),
+        onDrain() {
+          reentered ||= inside;
+        },
         onClose(error) {
           reentered ||= inside;
           recorder.onClose(error);
@@ -367,10 +369,13 @@ export function transportCompliance(name: string, setup: () => Promise<Transport
       onSocket = () => {
         throw new Error("bug in onSocket");
       };
-      const near = await dial();
-      const nearEnd = record(near);
-      near.start(nearEnd);
-      await nearEnd.closed;
+      // Where opening takes a handshake, the dial may already notice.
+      const near = await dial().catch(() => undefined);
+      if (near !== undefined) {
+        const nearEnd = record(near);
+        near.start(nearEnd);
+        await nearEnd.closed;
+      }
       expect(listener.dropped).toBe(1);
       onSocket = (socket) => void accepted.push(socket);
       await link();
