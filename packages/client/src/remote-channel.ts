@@ -45,7 +45,7 @@ export class ChannelCall extends OutgoingCall {
   }
 
   override onEnd(trailers: Metadata | undefined): void {
-    if (trailers !== undefined) this.options.onTrailers?.(trailers);
+    if (trailers !== undefined) this.tellTrailers(trailers);
     this.#channel?.receiveEnd();
   }
 

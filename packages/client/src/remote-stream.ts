@@ -54,7 +54,7 @@ export class StreamCall extends OutgoingCall {
     if (!this.settle()) return;
     this.headers.resolve(new Metadata());
     this.trailers.resolve(trailers ?? new Metadata());
-    if (trailers !== undefined) this.options.onTrailers?.(trailers);
+    if (trailers !== undefined) this.tellTrailers(trailers);
     this.#inbox.end();
     if (stream?.localDone === false) stream.reset(new RapError("CANCELLED", "the stream is over"));
   }

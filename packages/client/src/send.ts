@@ -118,7 +118,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   }
 
   onHeaders(metadata: Metadata): void {
-    this.options.onHeaders?.(metadata);
+    this.#tell(this.options.onHeaders, metadata);
   }
 
   onReset(error: RapError | undefined): void {
@@ -132,7 +132,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
       if (!this.settled) this.#relaunch();
       return;
     }
-    if (error?.metadata.size) this.options.onTrailers?.(error.metadata);
+    if (error?.metadata.size) this.tellTrailers(error.metadata);
     this.fail(error ?? new RapError("INTERNAL", `${this.target.text} ended without a result`));
   }
 
@@ -159,6 +159,11 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
 
   protected get codec(): Codec {
     return this.stream!.connection.codec;
+  }
+
+  /** Tells the caller what came with the end of the call. */
+  protected tellTrailers(metadata: Metadata): void {
+    this.#tell(this.options.onTrailers, metadata);
   }
 
   /** The stream of the call is open. */
@@ -189,6 +194,15 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   /** EventListener of the signals. */
   handleEvent(event: { target: EventTarget | null }): void {
     this.cancel(abortError(event.target as AbortSignal, this.began));
+  }
+
+  /** A callback that throws is the caller's fault, and fails its call only. */
+  #tell(callback: ((metadata: Metadata) => void) | undefined, metadata: Metadata): void {
+    try {
+      callback?.(metadata);
+    } catch (error) {
+      this.cancel(localError(error));
+    }
   }
 
   #prepare(): void {
@@ -327,7 +341,7 @@ export class UnaryCall extends OutgoingCall {
     const { stream } = this;
     if (!this.#answered) this.fail(new RapError("INTERNAL", `${this.target.text} ended without a result`));
     else if (this.settle()) {
-      if (trailers !== undefined) this.options.onTrailers?.(trailers);
+      if (trailers !== undefined) this.tellTrailers(trailers);
       this.#resolve(this.#value);
     }
     if (stream?.localDone === false) stream.reset(CANCELLED);

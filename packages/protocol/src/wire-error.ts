@@ -9,7 +9,7 @@ import { blockEnd, metadataBlock, PayloadError } from "./payload";
  * A RESET's payload: `u8 code · u8 flags · [metadata block] · [message, reason, retryAfterMs, data, details]`, the
  * last encoded by the connection's codec and left out when there is nothing to say.
  *
- * Data that cannot be sent is left out rather than losing the error.
+ * Data that cannot be sent, or is over 48 KiB, is left out rather than losing the error.
  */
 export function encodeError(error: RapError, codec: Codec): Uint8Array {
   const metadata = error.metadata.size > 0 ? metadataBlock(error.metadata) : new Uint8Array(0);
@@ -22,13 +22,22 @@ export function encodeError(error: RapError, codec: Codec): Uint8Array {
   return bytes;
 }
 
+/** An error travels in one frame, so its body is bounded: what does not fit is left out, data before words. */
+const MAX_BODY_BYTES = 48 * 1024;
+const MAX_MESSAGE_LENGTH = 4 * 1024;
+
 function encodeBody(error: RapError, codec: Codec): Uint8Array {
   const { message, reason, retryAfterMs, data, details } = error;
-  try {
-    return codec.encode([message, reason, retryAfterMs, data, details], "error");
-  } catch {
-    return codec.encode([wellFormed(message), reason, retryAfterMs, undefined, []], "error");
+  const words = wellFormed(message.slice(0, MAX_MESSAGE_LENGTH));
+  for (const body of [[message, reason, retryAfterMs, data, details], [words, reason, retryAfterMs], [words]]) {
+    try {
+      const bytes = codec.encode(body, "error");
+      if (bytes.length <= MAX_BODY_BYTES) return bytes;
+    } catch {
+      // Data that cannot be sent: the next one has less.
+    }
   }
+  return new Uint8Array(0);
 }
 
 /** Reads a RESET's payload. Throws PayloadError or CodecError. */

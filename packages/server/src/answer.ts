@@ -233,7 +233,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#dependents = undefined;
     if (dependents !== undefined) for (const dependent of dependents) dependent.onScopeCancel(error);
     this.#gate?.open();
-    this.#iterator?.return?.().then(undefined, (thrown: unknown) => this.#lost(thrown));
+    if (this.#iterator !== undefined) void callScope.run(this, endIterator, this);
   }
 
   /** The server goes down: the caller is told at once. */
@@ -285,18 +285,20 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
       this.#prepareStreamArg();
       args[this.#streamArg] = new Items(this.#inbox!);
     }
-    let result: unknown;
-    try {
-      result = callScope.run(this, invoke, this, args);
-    } catch (error) {
-      return this.#fail(error);
+    if (args.length > MAX_ARGUMENTS) {
+      return this.#finish(new RapError("INVALID_ARGUMENT", `${args.length} arguments are too many`));
     }
-    if (isThenable(result)) {
-      result.then(
-        (value) => this.#succeed(value),
-        (error: unknown) => this.#fail(error),
-      );
-    } else this.#succeed(result);
+    try {
+      const result: unknown = callScope.run(this, invoke, this, args);
+      if (isThenable(result)) {
+        result.then(
+          (value) => this.#succeed(value),
+          (error: unknown) => this.#fail(error),
+        );
+      } else this.#succeed(result);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   /** Runs the function, here or in a worker. Called inside the call's scope. */
@@ -306,32 +308,35 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     return this.#connection.server.workers.run(worker, args, this.signal);
   }
 
+  /** Never throws, whatever the function gave: an object can do anything when it is looked at. */
   #succeed(value: unknown): void {
+    try {
+      this.#deliver(value);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #deliver(value: unknown): void {
     const { shape } = this.#stream;
+    const { target, checkResult } = this.#method;
     const streams = shape === Shape.SERVER_STREAM || shape === Shape.BIDI_STREAM;
     if (isAsyncIterable(value)) {
       if (streams) {
         void callScope.run(this, pump, this, value);
         return;
       }
-      void value[Symbol.asyncIterator]()
-        .return?.()
-        ?.then(undefined, () => undefined);
-      return this.#finish(wrongShape(this.#method.target, "is a stream: call it as one (registerGen)"));
+      this.#iterator = value[Symbol.asyncIterator]();
+      void callScope.run(this, endIterator, this);
+      throw wrongShape(target, "is a stream: call it as one (registerGen)");
     }
-    if (streams)
-      return this.#finish(wrongShape(this.#method.target, "is not a stream: call it as a plain function (register)"));
-    if (this.#method.checkResult === undefined) return this.#reply(value);
-    try {
-      const checked = this.#method.checkResult(value);
-      if (!(checked instanceof Promise)) return this.#reply(checked);
-      checked.then(
-        (result) => this.#reply(result),
-        (error: unknown) => this.#fail(error),
-      );
-    } catch (error) {
-      this.#fail(error);
-    }
+    if (streams) throw wrongShape(target, "is not a stream: call it as a plain function (register)");
+    const checked = checkResult === undefined ? value : checkResult(value);
+    if (checkResult === undefined || !(checked instanceof Promise)) return this.#reply(checked);
+    checked.then(
+      (result) => this.#reply(result),
+      (error: unknown) => this.#fail(error),
+    );
   }
 
   #reply(value: unknown): void {
@@ -366,7 +371,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
         if (!stream.send(codec.encode(item, "item"), false, false)) await gate.wait();
       }
     } catch (error) {
-      if (this.#cancelled === undefined) await this.#endIterator();
+      if (this.#cancelled === undefined) await this.endIterator();
       return this.#fail(error);
     }
     if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
@@ -374,8 +379,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#release();
   }
 
-  /** After an item that cannot be sent the generator still has its `finally` to run. */
-  async #endIterator(): Promise<void> {
+  /** Lets a generator that is not wanted any more run its `finally`. Called inside the call's scope. */
+  async endIterator(): Promise<void> {
     try {
       await this.#iterator?.return?.();
     } catch (error) {
@@ -413,9 +418,12 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   /** Ends the call with an error. */
   #finish(error: RapError): void {
-    this.#stream.fail(
-      this.#trailers === undefined || this.#trailers.size === 0 ? error : withTrailers(error, this.#trailers),
-    );
+    try {
+      this.#stream.fail(this.#trailers?.size ? withTrailers(error, this.#trailers) : error);
+    } catch (unsendable) {
+      this.#lost(unsendable);
+      this.#stream.fail(new RapError(error.code, "the error itself cannot be sent"));
+    }
     this.#release();
   }
 
@@ -449,11 +457,13 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   /** An error that nobody waits for is still worth a line. */
   #lost(error: unknown): void {
-    this.log.warn({ err: error }, `${this.#method.target} failed while it was being cancelled`);
+    this.log.warn({ err: error }, `${this.#method.target}: an error after the call was over`);
   }
 }
 
 const NO_METADATA = new Metadata();
+/** More than any function takes; far more would overflow the stack when it is called. */
+const MAX_ARGUMENTS = 65_535;
 
 /** The caller's stream as the function sees it: leaving it early tells nobody, as the call's end does that. */
 class Items implements AsyncIterableIterator<unknown> {
@@ -481,6 +491,10 @@ class Items implements AsyncIterableIterator<unknown> {
 
 function invoke(call: ServerCall, args: unknown[]): unknown {
   return call.invoke(args);
+}
+
+function endIterator(call: ServerCall): Promise<void> {
+  return call.endIterator();
 }
 
 function pump(call: ServerCall, source: AsyncIterable<unknown>): Promise<void> {
