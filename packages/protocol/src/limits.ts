@@ -99,7 +99,7 @@ export const LIMITS = Object.freeze({
   maxNameBytes: 256,
   /** Nesting of a value, encoding and decoding. */
   maxDepth: 64,
-  /** Memory that decoding one message may take. */
+  /** Memory that decoding one message may take; eight times `maxMessageBytes` where that is more. */
   maxDecodeBytes: 32 * MiB,
   /** Entries of one map or object. */
   maxMapEntries: 65_536,
@@ -135,6 +135,8 @@ export const LIMITS = Object.freeze({
   maxEndpoints: 1_000,
 });
 
+const DECODE_FACTOR = 8;
+
 /** The whole table, with numbers of one's own. */
 export type Limits = { readonly [K in keyof typeof LIMITS]: number };
 
@@ -147,7 +149,10 @@ export function limits(changes: Partial<Limits> = {}): Limits {
     }
   }
   const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
-  return Object.freeze({ ...LIMITS, ...given });
+  const { maxMessageBytes = LIMITS.maxMessageBytes } = changes;
+  // What may be sent must also be readable.
+  const maxDecodeBytes = Math.max(LIMITS.maxDecodeBytes, DECODE_FACTOR * maxMessageBytes);
+  return Object.freeze({ ...LIMITS, maxDecodeBytes, ...given });
 }
 
 function rangeError(message: string): RangeError {

@@ -22,6 +22,7 @@ export {
   type MetadataInit,
   RapError,
 } from "@rap/protocol";
+export { type Method, REGISTRY, Registry } from "./registry";
 export {
   type LifecycleEvent,
   type ListenOptions,

@@ -1,4 +1,4 @@
-import { checkArguments, contractOf, isChannel, type Logger, type MethodOptions } from "@rap/core";
+import { checkArguments, contractOf, isChannel, type Logger, type MethodOptions, type Token } from "@rap/core";
 import { type AnyFn, type ErrorDef, LIMITS, RapError } from "@rap/protocol";
 import { type WorkerTask, workerTask } from "./worker";
 
@@ -51,6 +51,9 @@ export interface Registration {
   /** Name for when neither options nor contract have one. Default: the function's own. */
   readonly key?: string;
 }
+
+/** The functions of a server. Default: an empty `Registry` of its own. */
+export const REGISTRY: Token<Registry> = Symbol.for("rap.registry");
 
 /** The functions of a server, by group and name. A function and a channel may share both. */
 export class Registry {

@@ -10,6 +10,7 @@ import {
   type Logger,
   type MethodOptions,
   RANDOM,
+  type Token,
 } from "@rap/core";
 import {
   type AnyFn,
@@ -38,7 +39,7 @@ import {
 } from "@rap/transport";
 import { Dispatcher } from "./dispatcher";
 import type { FailureOptions } from "./failure";
-import { Registry } from "./registry";
+import { REGISTRY, Registry } from "./registry";
 import { ServerConnection } from "./server-connection";
 import { registerService } from "./service";
 import { untilSignal } from "./signals";
@@ -133,13 +134,13 @@ export class Server implements AsyncDisposable {
     this.#options = options;
     this.#startEvents = [...(options.startEvents ?? [])];
     this.#stopEvents = [...(options.stopEvents ?? [])];
-    const table = limits(options.limits);
     this.container = createContainer(options.container);
     this.#logger = options.logger ?? this.#injected(LOGGER, () => defaultLogger());
     const clock = this.#injected(CLOCK, () => systemClock);
-    this.#registry = new Registry(this.#logger);
+    this.#registry = this.#injected(REGISTRY, () => new Registry(this.#logger));
+    const table = options.limits === undefined ? this.#injected(LIMITS, limits) : limits(options.limits);
     this.#core = {
-      limits: this.#injected(LIMITS, () => table),
+      limits: table,
       clock,
       random: this.#injected<Random>(RANDOM, () => systemRandom),
       logger: this.#logger,
@@ -361,7 +362,7 @@ export class Server implements AsyncDisposable {
   }
 
   /** What the container has for a token, else the default, which is then registered for services to inject. */
-  #injected<T>(token: import("@rap/core").Token<T>, make: () => T): T {
+  #injected<T>(token: Token<T>, make: () => T): T {
     if (this.container.isRegistered(token, true)) return this.container.resolve(token);
     const value = make();
     this.container.register(token, { useValue: value });

@@ -54,7 +54,8 @@ class MemoryWorld implements MemoryTransport {
       closeTimeout: options.closeTimeout ?? 2_000,
       peer: Object.freeze({ ...plainPeer("memory", 0, "memory", true), ...options.peer }),
       turn: options.turn ?? setImmediate,
-      clock: options.clock ?? liveClock,
+      clock: options.clock ?? systemClock,
+      road: options.clock ?? liveClock,
       stalled: false,
       onGone: (socket) => this.#sockets.delete(socket),
     };
@@ -141,6 +142,8 @@ interface MemoryListener extends Listener {
 
 interface Settings extends Required<Omit<MemoryOptions, "peer">> {
   readonly peer: Peer;
+  /** The clock of bytes on their way. */
+  readonly road: Clock;
   stalled: boolean;
   onGone(socket: MemorySocket): void;
 }
@@ -237,12 +240,12 @@ class MemorySocket implements Socket {
 
   #send(parcel: Parcel): void {
     if (this.#outbox.push(parcel) > 1) return;
-    const { turn, latency, clock } = this.#settings;
+    const { turn, latency, road } = this.#settings;
     turn(() => {
       const parcels = this.#outbox;
       this.#outbox = [];
       if (latency === 0) return this.#far.#arrive(parcels);
-      const timer = clock.setTimeout(() => {
+      const timer = road.setTimeout(() => {
         this.#travelling.delete(timer);
         this.#far.#arrive(parcels);
       }, latency);
@@ -301,13 +304,13 @@ class MemorySocket implements Socket {
 
   /** Gives everything back; `onClose` is left to the next delivery. */
   #release(error?: Error): void {
-    const { clock, onGone } = this.#settings;
+    const { clock, road, onGone } = this.#settings;
     this.#destroyed = true;
     this.#error ??= error;
     this.#buffered = 0;
     this.#inbox.length = 0;
     this.#outbox.length = 0;
-    for (const timer of this.#travelling) clock.clearTimeout(timer);
+    for (const timer of this.#travelling) road.clearTimeout(timer);
     if (this.#closeTimer !== undefined) clock.clearTimeout(this.#closeTimer);
     onGone(this);
   }
@@ -333,10 +336,10 @@ class MemorySocket implements Socket {
 }
 
 /** Calls back after this turn and the latency. */
-function travel({ turn, latency, clock }: Settings, arrive: () => void): void {
+function travel({ turn, latency, road }: Settings, arrive: () => void): void {
   turn(() => {
     if (latency === 0) arrive();
-    else clock.setTimeout(arrive, latency);
+    else road.setTimeout(arrive, latency);
   });
 }
 
@@ -344,6 +347,7 @@ function systemError(message: string, code: string): Error {
   return Object.assign(new Error(message), { code });
 }
 
+/** Unlike others, its timers keep the process alive: who awaits an answer over the link must get it. */
 const liveClock: Clock = {
   ...systemClock,
   setTimeout: (callback, ms) => setTimeout(callback, ms),

@@ -1,11 +1,128 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { transportCompliance } from "../src/compliance";
-import { memory } from "../src/memory";
+import { type MemoryOptions, type MemoryTransport, memory } from "../src/memory";
+import type { Socket } from "../src/transport";
 
-const setup = (options?: Parameters<typeof memory>[0]) => async () => ({
+const setup = (options?: MemoryOptions) => async () => ({
   transport: memory(options),
   address: "memory://test",
   dispose: async () => {},
 });
-
 transportCompliance("memory", setup());
 transportCompliance("memory with latency, in chunks of 1000 bytes", setup({ latency: 1, chunk: 1000 }));
+
+describe("memory", () => {
+  async function link(world: MemoryTransport): Promise<[Socket, Socket]> {
+    let far: Socket | undefined;
+    const listener = await world.listen("memory://here", (socket) => (far = socket));
+    const near = await world.dial("memory://here");
+    await listener.close();
+    return [near, far as unknown as Socket];
+  }
+
+  /** Starts a socket and notes what it is told. */
+  function log(socket: Socket): unknown[] {
+    const events: unknown[] = [];
+    socket.start({
+      onData: (bytes) => events.push(bytes.length),
+      onDrain: () => events.push("drain"),
+      onClose: (error) => events.push(error ?? "close"),
+    });
+    return events;
+  }
+
+  test("is a world of its own", async () => {
+    const world = memory();
+    await world.listen("memory://here", () => {});
+    await expect(memory().dial("memory://here")).rejects.toThrow("cannot connect to memory://here: nobody listens");
+  });
+
+  test("pushes back at the high-water mark, and drains when all is read", async () => {
+    const [near, far] = await link(memory({ highWaterMark: 10 }));
+    const events = log(near);
+    expect(near.write(new Uint8Array(9))).toBe(true);
+    expect(near.write(new Uint8Array(1))).toBe(false);
+    expect(near.buffered).toBe(10);
+    await sleep(5);
+    expect(events).toEqual([]);
+    const read = log(far);
+    await sleep(5);
+    expect([events, read, near.buffered]).toEqual([["drain"], [9, 1], 0]);
+  });
+
+  test("delivers at most chunk bytes at once", async () => {
+    const [near, far] = await link(memory({ chunk: 4 }));
+    near.write(new Uint8Array(10));
+    near.write(new Uint8Array(3));
+    near.end();
+    const read = log(far);
+    await sleep(5);
+    expect(read).toEqual([4, 4, 2, 3, "close"]);
+  });
+
+  test("takes the latency for bytes in each direction", async () => {
+    const [near, far] = await link(memory({ latency: 30 }));
+    const read = log(far);
+    near.write(new Uint8Array(1));
+    await sleep(10);
+    near.write(new Uint8Array(2));
+    expect(read).toEqual([]);
+    await sleep(60);
+    expect(read).toEqual([1, 2]);
+  });
+
+  test("breaks both ends when it is cut, whatever was on its way", async () => {
+    const world = memory({ latency: 5 });
+    const [near, far] = await link(world);
+    const [nearEvents, farEvents] = [log(near), log(far)];
+    near.write(new Uint8Array(10));
+    world.cut();
+    await sleep(20);
+    const broken = expect.objectContaining({ code: "ECONNRESET", message: "the link was cut" });
+    expect([nearEvents, farEvents]).toEqual([[broken], [broken]]);
+    await link(world);
+  });
+
+  test("tells the peer that bytes were lost in a destroy", async () => {
+    const [near, far] = await link(memory());
+    near.write(new Uint8Array(10));
+    near.destroy();
+    const read = log(far);
+    await sleep(5);
+    expect(read).toEqual([expect.objectContaining({ code: "ECONNRESET" })]);
+  });
+
+  test("delivers nothing while stalled, and everything when healed", async () => {
+    const world = memory();
+    const [near, far] = await link(world);
+    const [nearEvents, farEvents] = [log(near), log(far)];
+    world.stall();
+    near.write(new Uint8Array(10));
+    far.end();
+    const dialling = world.dial("memory://nobody", AbortSignal.timeout(20));
+    await expect(dialling).rejects.toMatchObject({ name: "TimeoutError" });
+    expect([nearEvents, farEvents]).toEqual([[], []]);
+    world.heal();
+    await sleep(5);
+    expect([nearEvents, farEvents]).toEqual([["close"], [10, "close"]]);
+  });
+
+  test("destroys a peer that does not finish within closeTimeout", async () => {
+    const [near, far] = await link(memory({ closeTimeout: 20 }));
+    const events = log(near);
+    far.pause();
+    near.write(new Uint8Array(10));
+    near.end();
+    await sleep(40);
+    expect(events).toEqual([expect.objectContaining({ code: "ETIMEDOUT" })]);
+    const read = log(far);
+    far.resume();
+    await sleep(5);
+    expect(read).toEqual([expect.objectContaining({ code: "ECONNRESET" })]);
+  });
+
+  test("can play a remote peer", async () => {
+    const [near] = await link(memory({ peer: { address: "10.9.9.9", local: false } }));
+    expect(near.peer).toMatchObject({ address: "10.9.9.9", local: false, encrypted: false });
+  });
+});
