@@ -103,7 +103,8 @@ export interface Transport {
 
 /** An address in its parts; `rap:` is `tcp` and `raps:` is `tls`. */
 export type Address =
-  | { readonly scheme: "tcp" | "tls"; readonly host: string; readonly port: number }
+  | { readonly scheme: "tcp"; readonly host: string; readonly port: number }
+  | { readonly scheme: "tls"; readonly host: string; readonly port: number }
   | { readonly scheme: "unix"; readonly path: string }
   | { readonly scheme: "memory"; readonly name: string };
 
