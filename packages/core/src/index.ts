@@ -22,6 +22,24 @@ export {
   rpc,
 } from "./function";
 export { Gate } from "./gate";
+export type { Host } from "./host";
 export { Inbox } from "./inbox";
+export {
+  type LifecycleEvent,
+  type LifecycleEvents,
+  lifecycleEvents,
+  runEvents,
+  startParts,
+  stopParts,
+} from "./lifecycle";
 export { defaultLogger, type Logger } from "./logger";
+export {
+  type ConnMiddleware,
+  connMiddleware,
+  type Lifecycle,
+  type MessageMiddleware,
+  messageMiddleware,
+  runConnMiddleware,
+  runMessageMiddleware,
+} from "./middleware";
 export { CLOCK, CODEC, LIMITS, LOGGER, RANDOM, type Token } from "./tokens";

@@ -8,6 +8,7 @@ import {
   type InheritedOptions,
   type Logger,
   type RequestContext,
+  runMessageMiddleware,
   type ServerSession,
   StreamChannel,
 } from "@rap/core";
@@ -301,8 +302,15 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     }
   }
 
-  /** Runs the function, here or in a worker. Called inside the call's scope. */
+  /** Runs the function, through the middleware if there is any. Called inside the call's scope. */
   invoke(args: unknown[]): unknown {
+    const { messageMiddleware } = this.#connection.server;
+    if (messageMiddleware.length === 0) return this.#invoke(args);
+    return runMessageMiddleware(messageMiddleware, this, args, (changed) => this.#invoke(changed));
+  }
+
+  /** Runs the function itself, here or in a worker. */
+  #invoke(args: unknown[]): unknown {
     const { worker, call } = this.#method;
     if (worker === undefined) return call(...args);
     return this.#connection.server.workers.run(worker, args, this.signal);

@@ -1,12 +1,17 @@
 export {
   type Connection,
+  type ConnMiddleware,
   channel,
+  connMiddleware,
   context,
   createContainer,
   inject,
   injectable,
+  type LifecycleEvent,
   type Logger,
+  type MessageMiddleware,
   type MethodOptions,
+  messageMiddleware,
   type RequestContext,
   rpc,
   type ServerSession,
@@ -24,7 +29,6 @@ export {
 } from "@rap/protocol";
 export { type Method, REGISTRY, Registry } from "./registry";
 export {
-  type LifecycleEvent,
   type ListenOptions,
   Server,
   type ServerOptions,

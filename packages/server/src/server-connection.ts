@@ -1,4 +1,4 @@
-import type { Connection as ConnectionInfo } from "@rap/core";
+import { type Connection as ConnectionInfo, runConnMiddleware } from "@rap/core";
 import { GoawayCode, type Metadata, type OpenHead, RapError, Shape } from "@rap/protocol";
 import { Connection, type ConnectionHost, type Socket, type Stream, type StreamSink } from "@rap/transport";
 import { ServerCall } from "./answer";
@@ -14,6 +14,8 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   #streams = 0;
   #channels = 0;
   #state: Map<string, unknown> | undefined;
+  /** Tells the middleware that the connection is over. */
+  #over: (() => void) | undefined;
 
   constructor(server: ServerCore, socket: Socket) {
     this.server = server;
@@ -56,6 +58,11 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
     return this.#inFlight;
   }
 
+  onHello(): void {
+    if (this.server.connMiddleware.length === 0) this.wire.accept();
+    else void this.#admit();
+  }
+
   close(reason = "the server closed the connection"): Promise<void> {
     this.wire.close(GoawayCode.REFUSED, reason);
     return Promise.resolve();
@@ -77,6 +84,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   }
 
   onClose(_wire: Connection, error: RapError | undefined): void {
+    this.#over?.();
     this.server.left(this, error);
   }
 
@@ -98,6 +106,24 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
     const cap = method.maxTimeout ?? (shape === Shape.UNARY ? this.server.limits.maxTimeout : 0);
     const own = method.timeout ?? 0;
     return own === 0 || cap === 0 ? own || cap : Math.min(own, cap);
+  }
+
+  /** Asks the middleware whether the peer may come in. */
+  async #admit(): Promise<void> {
+    const over = new Promise<void>((resolve) => {
+      this.#over = resolve;
+    });
+    const admit = (): Promise<void> => {
+      this.wire.accept();
+      return over;
+    };
+    try {
+      await runConnMiddleware(this.server.connMiddleware, this, admit);
+    } catch (error) {
+      this.server.logger.error({ err: error, peer: this.remoteAddress }, "a connection middleware failed");
+    }
+    // Neither admitted nor closed, or left before its end: it may not stay.
+    this.wire.close(GoawayCode.REFUSED, "the server refused the connection");
   }
 
   #find(head: OpenHead, bytes: Uint8Array): Method {

@@ -2,14 +2,24 @@ import { readFileSync } from "node:fs";
 import {
   CLOCK,
   CODEC,
+  type Connection,
+  type ConnMiddleware,
   type Container,
   createContainer,
   defaultLogger,
+  type Host,
   LIMITS,
+  type Lifecycle,
+  type LifecycleEvent,
   LOGGER,
   type Logger,
+  lifecycleEvents,
+  type MessageMiddleware,
   type MethodOptions,
   RANDOM,
+  runEvents,
+  startParts,
+  stopParts,
   type Token,
 } from "@rap/core";
 import {
@@ -44,9 +54,6 @@ import { ServerConnection } from "./server-connection";
 import { registerService } from "./service";
 import { untilSignal } from "./signals";
 import { WorkerPool } from "./worker";
-
-/** A function that runs around the life of a server. */
-export type LifecycleEvent = () => Awaitable<void>;
 
 export interface ServerOptions {
   /** Address to listen on. Default `"127.0.0.1"`. */
@@ -107,6 +114,8 @@ export interface ServerCore extends FailureOptions {
   readonly info: string;
   readonly dispatcher: Dispatcher;
   readonly workers: WorkerPool;
+  readonly connMiddleware: readonly ConnMiddleware[];
+  readonly messageMiddleware: readonly MessageMiddleware[];
   inFlight: number;
   left(connection: ServerConnection, error: RapError | undefined): void;
 }
@@ -114,7 +123,7 @@ export interface ServerCore extends FailureOptions {
 export type ServerState = "idle" | "starting" | "listening" | "draining" | "stopped";
 
 /** Serves plain functions: `new Server().register({ sum })`, then `listen()` or `runForever()`. */
-export class Server implements AsyncDisposable {
+export class Server implements AsyncDisposable, Host {
   /** The server's own container: a child of the one it was given. */
   readonly container: Container;
   readonly #options: ServerOptions;
@@ -122,8 +131,11 @@ export class Server implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #connections = new Set<ServerConnection>();
   readonly #core: ServerCore;
-  readonly #startEvents: LifecycleEvent[];
-  readonly #stopEvents: LifecycleEvent[];
+  readonly #events = lifecycleEvents();
+  readonly #connMiddleware: ConnMiddleware[] = [];
+  readonly #messageMiddleware: MessageMiddleware[] = [];
+  /** All that was loaded, in that order. */
+  readonly #parts: Lifecycle[] = [];
   #listeners: Listener[] = [];
   #state: ServerState = "idle";
   #stopping: Promise<void> | undefined;
@@ -132,8 +144,8 @@ export class Server implements AsyncDisposable {
 
   constructor(options: ServerOptions = {}) {
     this.#options = options;
-    this.#startEvents = [...(options.startEvents ?? [])];
-    this.#stopEvents = [...(options.stopEvents ?? [])];
+    this.#events.beforeStart.push(...(options.startEvents ?? []));
+    this.#events.afterStop.push(...(options.stopEvents ?? []));
     this.container = createContainer(options.container);
     this.#logger = options.logger ?? this.#injected(LOGGER, () => defaultLogger());
     const clock = this.#injected(CLOCK, () => systemClock);
@@ -154,6 +166,8 @@ export class Server implements AsyncDisposable {
       info: INFO,
       dispatcher: new Dispatcher(this.#registry),
       workers: new WorkerPool({}),
+      connMiddleware: this.#connMiddleware,
+      messageMiddleware: this.#messageMiddleware,
       inFlight: 0,
       left: (connection, error) => this.#left(connection, error),
     };
@@ -196,15 +210,41 @@ export class Server implements AsyncDisposable {
     return this;
   }
 
-  /** Adds functions to run before the server listens. */
-  loadBeforeStartEvent(list: readonly LifecycleEvent[]): this {
-    this.#startEvents.push(...list);
+  /**
+   * Adds connection and message middleware; of each kind the first loaded is the outermost. Throws a TypeError for one
+   * that is loaded already.
+   */
+  loadMiddleware(list: readonly (ConnMiddleware | MessageMiddleware)[]): this {
+    for (const middleware of list) this.#load(middleware);
     return this;
   }
 
-  /** Adds functions to run after the server has stopped. */
+  /** The same for one or more given as arguments. */
+  use(...list: (ConnMiddleware | MessageMiddleware)[]): this {
+    return this.loadMiddleware(list);
+  }
+
+  /** Adds functions to run before the server listens; one that throws keeps it from starting. */
+  loadBeforeStartEvent(list: readonly LifecycleEvent[]): this {
+    this.#events.beforeStart.push(...list);
+    return this;
+  }
+
+  /** Adds functions to run once the server listens; one that throws is logged. */
+  loadAfterStartEvent(list: readonly LifecycleEvent[]): this {
+    this.#events.afterStart.push(...list);
+    return this;
+  }
+
+  /** Adds functions to run before the server begins to stop; one that throws is logged. */
+  loadBeforeStopEvent(list: readonly LifecycleEvent[]): this {
+    this.#events.beforeStop.push(...list);
+    return this;
+  }
+
+  /** Adds functions to run after the server has stopped; one that throws is logged. */
   loadAfterStopEvent(list: readonly LifecycleEvent[]): this {
-    this.#stopEvents.push(...list);
+    this.#events.afterStop.push(...list);
     return this;
   }
 
@@ -213,10 +253,11 @@ export class Server implements AsyncDisposable {
     if (this.#state === "draining" || this.#state === "stopped")
       throw stateError(`a server that is ${this.#state} cannot listen`);
     options.signal?.throwIfAborted();
-    if (this.#state === "idle") {
+    const first = this.#state === "idle";
+    if (first) {
       this.#state = "starting";
       try {
-        for (const event of this.#startEvents) await event();
+        await startParts(this.#events.beforeStart, this.#parts, this);
       } catch (error) {
         this.#state = "idle";
         throw error;
@@ -227,7 +268,10 @@ export class Server implements AsyncDisposable {
     try {
       listener = await transport.listen(address, (socket) => this.#accept(socket));
     } catch (error) {
-      if (this.#listeners.length === 0) this.#state = "idle";
+      if (first) {
+        await stopParts(this.#parts, [], this);
+        this.#state = "idle";
+      }
       throw error;
     }
     if (this.#stopping !== undefined) {
@@ -236,6 +280,7 @@ export class Server implements AsyncDisposable {
     }
     this.#listeners.push(listener);
     this.#state = "listening";
+    if (first) await runEvents(this.#events.afterStart, this.#logger);
     options.signal?.addEventListener("abort", () => void this.shutdown(), { once: true });
     return { host: listener.host, port: listener.port };
   }
@@ -249,7 +294,7 @@ export class Server implements AsyncDisposable {
     if (this.#listeners.length === 0) await this.listen();
     const { signals = ["SIGINT", "SIGTERM"] } = this.#options;
     const stopped = new Promise<void>((resolve) => {
-      this.#stopEvents.push(resolve);
+      this.#events.afterStop.push(resolve);
     });
     const signalled = await untilSignal(signals === false ? [] : signals, stopped);
     if (!signalled) return;
@@ -275,12 +320,31 @@ export class Server implements AsyncDisposable {
     return this.shutdown();
   }
 
+  get logger(): Logger {
+    return this.#logger;
+  }
+
+  get clock(): Clock {
+    return this.#core.clock;
+  }
+
+  get limits(): Limits {
+    return this.#core.limits;
+  }
+
+  /** The connections that are open now. */
+  connections(): readonly Connection[] {
+    return [...this.#connections];
+  }
+
   stats(): ServerStats {
     return { connections: this.#connections.size, inFlight: this.#core.inFlight, timers: this.#core.wheel.size };
   }
 
   async #stop({ graceMs, signal }: { graceMs?: number; signal?: AbortSignal }): Promise<void> {
+    const started = this.#state !== "idle";
     this.#state = "draining";
+    await runEvents(started ? this.#events.beforeStop : [], this.#logger);
     const grace = graceMs ?? this.#options.drainTimeout ?? this.#core.limits.shutdownGrace;
     await Promise.all(this.#listeners.map((listener) => listener.close()));
     for (const connection of [...this.#connections]) connection.wire.drain("the server is shutting down");
@@ -294,13 +358,16 @@ export class Server implements AsyncDisposable {
     await this.#core.workers.close();
     this.#core.wheel.stop();
     this.#state = "stopped";
-    for (const event of this.#stopEvents) {
-      try {
-        await event();
-      } catch (error) {
-        this.#logger.error({ err: error }, "a stop event failed");
-      }
-    }
+    await stopParts(started ? this.#parts : [], this.#events.afterStop, this);
+  }
+
+  #load(part: ConnMiddleware | MessageMiddleware): void {
+    if (this.#parts.includes(part)) throw loadError("a middleware is loaded already");
+    if (typeof part?.dispatch !== "function") throw loadError("a middleware needs a dispatch function");
+    if (part.kind === "conn") this.#connMiddleware.push(part);
+    else if (part.kind === "message") this.#messageMiddleware.push(part);
+    else throw loadError(`a middleware's kind is "conn" or "message"`);
+    this.#parts.push(part);
   }
 
   /** Waits until no connection is left; false when that takes longer than `ms` or the signal fires first. */
@@ -371,6 +438,10 @@ export class Server implements AsyncDisposable {
 }
 
 const INFO = "rap-js/0.1.0";
+
+function loadError(message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: "ERR_RAP_LOAD" });
+}
 
 function stateError(message: string): Error {
   return Object.assign(new Error(message), { code: "ERR_RAP_STATE" });

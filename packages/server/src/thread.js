@@ -1,7 +1,6 @@
 "use strict";
 
 const { serialize } = require("node:v8");
-const { constants, Script } = require("node:vm");
 
 /**
  * What runs in the threads of `worker.ts`. Plain JavaScript, as a thread can load neither a TypeScript source nor what
@@ -48,13 +47,13 @@ function find(task) {
 }
 
 /**
- * The function sees the globals and nothing of this file; what it imports is looked for from the working directory.
+ * The function sees the globals and nothing of this file; it can import what Node brings along.
  *
  * @param {string} source
  */
 function compile(source) {
-  const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
-  return new Script(source, { filename: "worker: true", importModuleDynamically }).runInThisContext();
+  // Not a vm.Script: import() in one is experimental, and says so on standard error.
+  return new Function(`"use strict"; return ${source};`)();
 }
 
 /**
@@ -65,7 +64,8 @@ async function load(url, name) {
   const module = await import(url);
   // The exports of a CommonJS module that nobody could foresee are all in its default export.
   for (const exports of [module, module.default]) {
-    if (exports != null && typeof exports[name] === "function") return exports[name];
+    if (exports == null || !Object.hasOwn(exports, name)) continue;
+    if (typeof exports[name] === "function") return exports[name];
   }
   throw new TypeError(`${url} does not export a function ${name}`);
 }

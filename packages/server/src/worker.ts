@@ -7,7 +7,7 @@ import { abortError, type MethodOptions, rpc } from "@rap/core";
 import { type AnyFn, Metadata, type MetadataValue, RapError, type RapErrorInit } from "@rap/protocol";
 import type { Piscina } from "piscina";
 
-/** What a thread runs: an exported function of a module, or a script whose value is the function. */
+/** What a thread runs: an exported function of a module, or an expression whose value is one. */
 export type WorkerTask =
   | { readonly url: string; readonly name: string; readonly source?: undefined }
   | { readonly source: string; readonly name: string };
@@ -64,8 +64,7 @@ export function workerTask(
   if (typeof option === "object") {
     return { url: moduleUrl(option.module), name: option.export ?? (fn.name || "default") };
   }
-  // Strict, as all modules and all that TypeScript makes are.
-  const source = `"use strict"; (${Function.prototype.toString.call(fn)}\n)`;
+  const source = `(${Function.prototype.toString.call(fn)}\n)`;
   try {
     new Script(source);
   } catch {

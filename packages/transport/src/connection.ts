@@ -291,9 +291,9 @@ export class Connection implements SocketHandler, FrameSink {
   /** Says why and closes at once; streams that are open fail with UNAVAILABLE. */
   close(code: GoawayCode, reason: string): void {
     if (this.closed) return;
-    // Before the handshake nobody is told anything.
+    // Before it introduced itself a peer is told nothing; one that is refused gets the reason in place of a HELLO.
     if (this.ready || (this.role === "server" && this.#codec !== undefined)) {
-      if (!this.ready) this.#sendHello([this.codec.name]);
+      if (!this.ready) this.socket.write(PREAMBLE);
       this.outbox.frame(Kind.GOAWAY, 0, 0, encodeGoaway(this.#lastPeerId, code, reason));
       this.outbox.flush();
     }
@@ -609,6 +609,11 @@ export class Connection implements SocketHandler, FrameSink {
   #goawayFrom(goaway: { lastId: number; code: number; reason: string }): void {
     this.#goaway = goaway;
     this.draining = true;
+    if (goaway.code !== GoawayCode.NO_ERROR) {
+      this.socket.end();
+      this.#finish(this.#lostBy(undefined), goaway.code, goaway.reason);
+      return;
+    }
     for (const stream of [...this.#streams.values()]) {
       if ((stream.id & 1) !== (this.#nextId & 1) || stream.id <= goaway.lastId) continue;
       // The peer never looked at it, so there is nothing to tell it either.

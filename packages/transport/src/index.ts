@@ -1,7 +1,19 @@
 export { Connection, type ConnectionHost, type ConnectionOptions, type ConnectionStats } from "./connection";
-export { type MemoryOptions, memory } from "./memory";
+export { type MemoryOptions, type MemoryTransport, memory } from "./memory";
+export type { AcceptOptions } from "./net-listener";
+export type { SocketOptions } from "./net-socket";
 export { Stream, type StreamSink } from "./stream";
 export { type TcpOptions, tcp, type UnixOptions, unix } from "./tcp";
-export { type TlsClientOptions, type TlsServerOptions, tls } from "./tls";
-export { type Listener, type Peer, parseAddress, type Socket, type SocketHandler, type Transport } from "./transport";
+export { ALPN, type TlsClientOptions, type TlsOptions, type TlsServerOptions, tls } from "./tls";
+export {
+  type Address,
+  DEFAULT_PORT,
+  formatAddress,
+  type Listener,
+  type Peer,
+  parseAddress,
+  type Socket,
+  type SocketHandler,
+  type Transport,
+} from "./transport";
 export { TimerWheel, WheelEntry } from "./wheel";

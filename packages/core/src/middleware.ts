@@ -1,0 +1,87 @@
+import type { Awaitable } from "@rap/protocol";
+import type { Connection, RequestContext } from "./context";
+import type { Host } from "./host";
+
+/** What a part of a server may do when it starts and stops. */
+export interface Lifecycle {
+  /** Before the server listens; one that throws keeps it from starting. */
+  onStart?(host: Host): Awaitable<void>;
+  /** After the server has stopped, in reverse order; one that throws is logged. */
+  onStop?(host: Host): Awaitable<void>;
+}
+
+/** Sees every connection once, after it introduced itself and before it may call anything. */
+export interface ConnMiddleware extends Lifecycle {
+  readonly kind: "conn";
+  /**
+   * `await next()` admits the connection and resolves when it is over; `conn.close(reason)` refuses it, and the
+   * client's error shows the reason. A connection that is neither admitted nor closed is refused.
+   */
+  dispatch(conn: Connection, next: () => Promise<void>): Promise<void> | void;
+}
+
+/** Wraps every call: may change its arguments, answer it itself, or turn its error into another. */
+export interface MessageMiddleware extends Lifecycle {
+  readonly kind: "message";
+  /**
+   * `await next(args)` runs the rest and gives its result: for a call that streams, the async iterable; for a
+   * channel, nothing, once the function has returned.
+   */
+  dispatch(ctx: RequestContext, args: unknown[], next: (args?: unknown[]) => Promise<unknown>): Promise<unknown>;
+}
+
+/** A function as connection middleware. */
+export function connMiddleware(dispatch: ConnMiddleware["dispatch"]): ConnMiddleware {
+  return { kind: "conn", dispatch };
+}
+
+/** A function as message middleware. */
+export function messageMiddleware(dispatch: MessageMiddleware["dispatch"]): MessageMiddleware {
+  return { kind: "message", dispatch };
+}
+
+/** Runs a call through a list of middleware, the first outermost, and then `call`. Each may go on once. */
+export function runMessageMiddleware(
+  list: readonly MessageMiddleware[],
+  ctx: RequestContext,
+  args: unknown[],
+  call: (args: unknown[]) => unknown,
+): Promise<unknown> {
+  const run = async (index: number, current: unknown[]): Promise<unknown> => {
+    const middleware = list[index];
+    if (middleware === undefined) return call(current);
+    return middleware.dispatch(
+      ctx,
+      current,
+      once((changed = current) => run(index + 1, changed)),
+    );
+  };
+  return run(0, args);
+}
+
+/** Runs a connection through a list of middleware, the first outermost, and then `admit`. */
+export function runConnMiddleware(
+  list: readonly ConnMiddleware[],
+  conn: Connection,
+  admit: () => Promise<void>,
+): Promise<void> {
+  const run = async (index: number): Promise<void> => {
+    const middleware = list[index];
+    if (middleware === undefined) return admit();
+    await middleware.dispatch(
+      conn,
+      once(() => run(index + 1)),
+    );
+  };
+  return run(0);
+}
+
+/** Going on twice would run a call twice. */
+function once<A extends unknown[], R>(next: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
+  let called = false;
+  return async (...args) => {
+    if (called) throw Object.assign(new TypeError("next() was called twice"), { code: "ERR_RAP_MIDDLEWARE" });
+    called = true;
+    return next(...args);
+  };
+}
