@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { CLOCK, CODEC, type Container, createContainer, RANDOM, runWithOptions, type Token } from "@rap/core";
+import { CLOCK, CODEC, type Container, createContainer, RANDOM, runInScope, type Token } from "@rap/core";
 import {
   type AnyFn,
   type Awaitable,
@@ -21,6 +21,7 @@ import { ChannelCall } from "./remote-channel";
 import type { KindArgs, Only, Remote, RemoteFn, RemoteService, Result } from "./remote-function";
 import { RemoteStream, StreamCall } from "./remote-stream";
 import { type CallArguments, isSource, type Target, UnaryCall } from "./send";
+import { ClientSession, type Session } from "./session";
 
 export interface ClientOptions {
   /** Addresses to call: `"tcp://host:port"`, `"tls://host:port"`, `"unix:/path"`. More can be added with `addConn`. */
@@ -203,6 +204,36 @@ export class Client implements AsyncDisposable {
     return this.#unary(targetOf(group, name, mergeOptions({}, call)), args) as Promise<R>;
   }
 
+  /** Opens a session: calls with it go over one connection, to one server that can keep state for them. */
+  async openSession(options: CallOptions = {}): Promise<Session> {
+    const target = targetOf(SESSION_GROUP, "Open", mergeOptions({}, { ...options, session: null }));
+    let call!: UnaryCall;
+    const id = await new Promise((resolve, reject) => {
+      call = new UnaryCall(this.#core, target, Shape.UNARY, [], resolve, reject);
+      call.launch();
+    });
+    const { sessions } = this.#pool;
+    const end = (closing: string) =>
+      // On the session's own connection, though the session takes no calls any more.
+      new Promise((resolve, reject) => {
+        const close = targetOf(SESSION_GROUP, "Close", { session: null, timeout: CLOSE_TIMEOUT });
+        new UnaryCall(this.#core, close, Shape.UNARY, [closing], resolve, reject).launchOn(call.connection);
+      });
+    const session = new ClientSession(this, String(id), call.connection, end, (ended) => sessions.delete(ended));
+    sessions.add(session);
+    return session;
+  }
+
+  /** Runs `fn` in a session of its own: every call made inside, however deep, belongs to it. */
+  async withSession<R>(fn: (session: Session) => R): Promise<Awaited<R>> {
+    const session = await this.openSession();
+    try {
+      return await session.run(() => fn(session));
+    } finally {
+      await session.close();
+    }
+  }
+
   /** Calls back at an event of a connection; dispose what it returns to stop that. */
   on(event: ClientEvent, listener: (event: unknown) => void): Disposable {
     const listeners = this.#listeners.get(event) ?? new Set();
@@ -319,8 +350,12 @@ export async function safe<T>(promise: Promise<T>): Promise<{ ok: true; value: T
 
 /** Runs `fn` so that every call made inside, however deep, has these options unless it says otherwise itself. */
 export function withCallOptions<R>(options: Pick<CallOptions, "timeout" | "signal" | "metadata">, fn: () => R): R {
-  return runWithOptions(mergeOptions({}, options), fn);
+  return runInScope({ options: mergeOptions({}, options) }, fn);
 }
+
+const SESSION_GROUP = "rap.session.v1";
+/** Milliseconds that the end of a session may take; the server drops it with its connection anyway. */
+const CLOSE_TIMEOUT = 2_000;
 
 /** Names that the language, a logger or a test looks for on any object. */
 const NOT_REMOTE = new Set([

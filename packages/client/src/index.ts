@@ -19,3 +19,4 @@ export type {
   RemoteFn,
   RemoteService,
 } from "./remote-function";
+export type { Session } from "./session";

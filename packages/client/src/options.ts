@@ -1,5 +1,6 @@
 import type { InheritedOptions } from "@rap/core";
 import { Metadata, type MetadataInit } from "@rap/protocol";
+import type { Session } from "./session";
 
 /** Options of one call, of a function, or of all calls made inside `withCallOptions`. */
 export interface CallOptions {
@@ -15,6 +16,8 @@ export interface CallOptions {
   metadata?: MetadataInit | undefined;
   /** Whether to wait for a connection while there is none. Default true; false fails with UNAVAILABLE at once. */
   waitForReady?: boolean | undefined;
+  /** The session that the call belongs to; null for none inside `withSession`. */
+  session?: Session | null | undefined;
   /** Told what the server sent before its first reply. */
   onHeaders?: ((metadata: Metadata) => void) | undefined;
   /** Told what the server sent with the end of the call. */

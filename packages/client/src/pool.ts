@@ -12,6 +12,7 @@ import type { Connection, TimerWheel, Transport } from "@rap/transport";
 import { leastInFlight } from "./balancer";
 import { CallQueue, type Waiting } from "./call-queue";
 import { Endpoint } from "./endpoint";
+import type { ClientSession } from "./session";
 
 export type ClientEvent = "connect" | "disconnect" | "reconnect" | "goaway";
 
@@ -42,6 +43,8 @@ export class Pool {
   ];
   #state: "idle" | "started" | "stopped" = "idle";
   #onQuiet: (() => void) | undefined;
+  /** Open sessions, which have connections and queues of their own. */
+  readonly sessions = new Set<ClientSession>();
 
   constructor(core: ClientCore) {
     this.#core = core;
@@ -116,6 +119,7 @@ export class Pool {
         queue.shift()?.begin(connection);
       }
     }
+    for (const session of this.sessions) session.serve();
     if (this.#onQuiet !== undefined && this.#quiet()) this.#onQuiet();
   }
 

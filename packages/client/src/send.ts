@@ -3,7 +3,8 @@ import {
   type Codec,
   CodecError,
   encodeMetadata,
-  type Metadata,
+  Metadata,
+  type MetadataInit,
   messageOf,
   RapError,
   type Shape,
@@ -14,6 +15,7 @@ import { type Connection, type Stream, type StreamSink, WheelEntry } from "@rap/
 import type { Waiting } from "./call-queue";
 import { type CallOptions, inherit } from "./options";
 import type { ClientCore } from "./pool";
+import type { ClientSession } from "./session";
 
 /** A function as the client knows it. */
 export interface Target {
@@ -48,6 +50,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   #timeout = 0;
   #retried = false;
   #scope: CallScope | undefined;
+  #session: ClientSession | undefined;
   #scopeSignal: AbortSignal | undefined;
   #source: AsyncIterator<unknown> | undefined;
   #gate: Gate | undefined;
@@ -68,12 +71,16 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     try {
       this.#prepare();
       if (this.settled) return;
-      const connection = this.core.pool.pick(this.shape);
-      if (connection !== undefined) this.begin(connection);
-      else this.#wait();
+      this.#dispatch();
     } catch (error) {
       this.fail(localError(error));
     }
+  }
+
+  /** The same on a given connection. */
+  launchOn(connection: Connection): void {
+    this.#prepare();
+    if (!this.settled) this.begin(connection);
   }
 
   begin(connection: Connection): void {
@@ -125,7 +132,13 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     const { stream } = this;
     this.stopSource();
     if (stream?.localDone === false) stream.reset(CANCELLED);
-    if (error?.maybeExecuted === false && error.code === "UNAVAILABLE" && !this.#retried && this.#args !== undefined) {
+    if (
+      error?.maybeExecuted === false &&
+      error.code === "UNAVAILABLE" &&
+      !this.#retried &&
+      this.#args !== undefined &&
+      this.#session === undefined
+    ) {
       // It provably never ran, so it can go elsewhere, once.
       this.#retried = true;
       this.stream = undefined;
@@ -152,6 +165,11 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   /** Settles the call with an error. Must call `settle` and do nothing if it has settled already. */
   abstract fail(error: RapError): void;
 
+  /** The connection that the call went over. */
+  get connection(): Connection {
+    return this.stream!.connection;
+  }
+
   /** Whether anything of the call may have reached a server. */
   protected get began(): boolean {
     return this.stream !== undefined;
@@ -174,7 +192,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     if (this.settled) return false;
     this.settled = true;
     if (this.slot >= 0) this.core.wheel.remove(this);
-    if (this.position >= 0) this.core.pool.dequeue(this);
+    if (this.position >= 0) (this.#session ?? this.core.pool).dequeue(this);
     this.#scope?.removeDependent(this);
     this.options.signal?.removeEventListener("abort", this);
     this.#scopeSignal?.removeEventListener("abort", this);
@@ -208,7 +226,10 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   #prepare(): void {
     const { signal, metadata, timeout } = this.options;
     if (signal !== undefined) this.#listen(signal);
-    const given = toMetadata(metadata);
+    if (this.options.session !== null) {
+      this.#session = (this.options.session ?? this.#scope?.clientSession) as ClientSession | undefined;
+    }
+    const given = this.#session === undefined ? toMetadata(metadata) : withSession(metadata, this.#session.id);
     if (given !== undefined) this.#metadata = encodeMetadata(given);
     const single = this.shape === Shapes.UNARY || this.shape === Shapes.CLIENT_STREAM;
     let limit = timeout ?? (single ? this.core.timeout : Number.POSITIVE_INFINITY);
@@ -236,15 +257,17 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     else signal.addEventListener("abort", this);
   }
 
-  #wait(): void {
-    this.core.pool.enqueue(this, this.options.waitForReady ?? true);
+  /** To the session's connection, to the least busy one, or to those who wait. */
+  #dispatch(): void {
+    if (this.#session !== undefined) return this.#session.launch(this);
+    const connection = this.core.pool.pick(this.shape);
+    if (connection !== undefined) this.begin(connection);
+    else this.core.pool.enqueue(this, this.options.waitForReady ?? true);
   }
 
   #relaunch(): void {
     try {
-      const connection = this.core.pool.pick(this.shape);
-      if (connection !== undefined) this.#open(connection);
-      else this.#wait();
+      this.#dispatch();
     } catch (error) {
       this.fail(localError(error));
     }
@@ -350,6 +373,13 @@ export class UnaryCall extends OutgoingCall {
   override fail(error: RapError): void {
     if (this.settle()) this.#reject(error);
   }
+}
+
+/** Metadata key under which a call names its session. */
+const SESSION_KEY = "rap-session";
+
+function withSession(metadata: MetadataInit | undefined, id: string): Metadata {
+  return new Metadata(metadata).set(SESSION_KEY, id);
 }
 
 /** Whether an argument is a stream rather than a value: an async iterable, or an iterator that is no collection. */

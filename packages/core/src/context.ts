@@ -73,6 +73,8 @@ export interface CallScope {
   /** The request that is being handled there. */
   readonly context: RequestContext | undefined;
   readonly options: InheritedOptions | undefined;
+  /** The client's session that calls belong to unless they say otherwise. */
+  readonly clientSession: object | undefined;
   /** Milliseconds that the calls may take at most; undefined: no bound. */
   remaining(): number | undefined;
   /** Tells `dependent` when the surrounding call is cancelled (at once if it is already); give it back when done. */
@@ -97,12 +99,16 @@ export function tryContext(): RequestContext | undefined {
   return callScope.getStore()?.context;
 }
 
-/** Runs `fn` so that every call made inside has these options, unless it says otherwise itself. */
-export function runWithOptions<R>(options: InheritedOptions, fn: () => R): R {
+/** Runs `fn` so that every call made inside has these options, or this session, unless it says otherwise itself. */
+export function runInScope<R>(
+  { options, clientSession }: { options?: InheritedOptions; clientSession?: object },
+  fn: () => R,
+): R {
   const outer = callScope.getStore();
   const scope: CallScope = {
     context: outer?.context,
-    options: { ...outer?.options, ...options },
+    options: options === undefined ? outer?.options : { ...outer?.options, ...options },
+    clientSession: clientSession ?? outer?.clientSession,
     remaining: () => outer?.remaining(),
     addDependent: (dependent) => outer?.addDependent(dependent),
     removeDependent: (dependent) => outer?.removeDependent(dependent),

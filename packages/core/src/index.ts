@@ -9,7 +9,7 @@ export {
   type Dependent,
   type InheritedOptions,
   type RequestContext,
-  runWithOptions,
+  runInScope,
   type ServerSession,
   tryContext,
 } from "./context";

@@ -17,6 +17,7 @@ import { type Stream, type StreamSink, WheelEntry } from "@rap/transport";
 import { failureOf } from "./failure";
 import type { Method } from "./registry";
 import type { ServerConnection } from "./server-connection";
+import { SESSION_KEY } from "./sessions";
 
 const KINDS: readonly CallKind[] = ["unary", "server_stream", "client_stream", "bidi_stream", "channel"];
 const DONE: Promise<IteratorReturnResult<undefined>> = Promise.resolve({ done: true, value: undefined });
@@ -36,6 +37,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   /** Whether the time is the server's own limit, which the caller does not know of and must be told. */
   readonly #ownTimeout: boolean;
   #metadata: Metadata | undefined;
+  #session: ServerSession | undefined;
   #headers: Metadata | undefined;
   #trailers: Metadata | undefined;
   #values: Map<symbol, unknown> | undefined;
@@ -54,6 +56,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   readonly context: RequestContext = this;
   readonly options: InheritedOptions | undefined = undefined;
+  readonly clientSession: undefined;
 
   constructor(connection: ServerConnection, stream: Stream, method: Method, head: OpenHead, bytes: Uint8Array) {
     super();
@@ -63,6 +66,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#streamArg = head.streamArg;
     if (head.metadataEnd > head.metadataStart) {
       this.#metadata = readMetadata(bytes, head.metadataStart, head.metadataEnd);
+      const id = this.#metadata.get(SESSION_KEY);
+      if (id !== undefined) this.#session = connection.session(id);
     }
     const own = connection.ownTimeout(method, head.shape);
     this.#ownTimeout = own > 0 && (head.timeout === 0 || own < head.timeout);
@@ -123,7 +128,9 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   }
 
   get session(): ServerSession | undefined {
-    return undefined;
+    // A stream outside a session has one of its own, which ends with it.
+    if (this.#stream.shape !== Shape.UNARY) this.#session ??= this.#connection.ownSession();
+    return this.#session;
   }
 
   get conn(): Connection {

@@ -1,9 +1,10 @@
-import { type Connection as ConnectionInfo, runConnMiddleware } from "@rap/core";
-import { GoawayCode, type Metadata, type OpenHead, RapError, Shape } from "@rap/protocol";
+import { type Connection as ConnectionInfo, runConnMiddleware, type ServerSession } from "@rap/core";
+import { GoawayCode, type Metadata, type MetadataValue, type OpenHead, RapError, Shape } from "@rap/protocol";
 import { Connection, type ConnectionHost, type Socket, type Stream, type StreamSink } from "@rap/transport";
 import { ServerCall } from "./answer";
 import type { Method } from "./registry";
 import type { ServerCore } from "./server";
+import { newSession, Sessions } from "./sessions";
 
 /** One accepted connection: what handlers see of it, and the count of what runs on it. */
 export class ServerConnection implements ConnectionInfo, ConnectionHost {
@@ -14,6 +15,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   #streams = 0;
   #channels = 0;
   #state: Map<string, unknown> | undefined;
+  #sessions: Sessions | undefined;
   /** Tells the middleware that the connection is over. */
   #over: (() => void) | undefined;
 
@@ -61,6 +63,26 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   onHello(): void {
     if (this.server.connMiddleware.length === 0) this.wire.accept();
     else void this.#admit();
+  }
+
+  openSession(): string {
+    this.#sessions ??= new Sessions();
+    return this.#sessions.open(this.server.random, this.server.limits.maxSessions);
+  }
+
+  closeSession(id: string): void {
+    this.#sessions?.close(id);
+  }
+
+  /** The session that a call names. Throws FAILED_PRECONDITION when there is none. */
+  session(id: MetadataValue): ServerSession {
+    this.#sessions ??= new Sessions();
+    return this.#sessions.get(id);
+  }
+
+  /** A session for one stream. */
+  ownSession(): ServerSession {
+    return newSession(this.server.random);
   }
 
   close(reason = "the server closed the connection"): Promise<void> {

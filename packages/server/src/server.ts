@@ -52,6 +52,7 @@ import type { FailureOptions } from "./failure";
 import { REGISTRY, Registry } from "./registry";
 import { ServerConnection } from "./server-connection";
 import { registerService } from "./service";
+import { registerSessions } from "./sessions";
 import { untilSignal } from "./signals";
 import { WorkerPool } from "./worker";
 
@@ -150,6 +151,7 @@ export class Server implements AsyncDisposable, Host {
     this.#logger = options.logger ?? this.#injected(LOGGER, () => defaultLogger());
     const clock = this.#injected(CLOCK, () => systemClock);
     this.#registry = this.#injected(REGISTRY, () => new Registry(this.#logger));
+    registerSessions(this.#registry);
     const table = options.limits === undefined ? this.#injected(LIMITS, limits) : limits(options.limits);
     this.#core = {
       limits: table,
