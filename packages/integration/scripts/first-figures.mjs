@@ -15,25 +15,36 @@ else await main(Number(role ?? 5), Number(rest[0] ?? 2));
 async function main(rounds, seconds) {
   const servers = {};
   for (const name of ["rap", "l2"]) servers[name] = await start(`server-${name}`);
-  const loads = [["W1", 1], ["W2", 100], ["W3", 1000]];
-  const table = {};
+  const loads = [
+    ["W1", 1],
+    ["W2", 100],
+    ["W3", 1000],
+  ];
+  const table = { W1: [], W2: [], W3: [], W6: [] };
   for (let round = 0; round < rounds; round++) {
     for (const [load, inFlight] of loads) {
       const order = round % 2 === 0 ? ["rap", "l2"] : ["l2", "rap"];
       const rates = {};
       for (const name of order) rates[name] = await measure(name, servers[name].port, inFlight, seconds);
-      (table[load] ??= []).push(rates);
-      console.log(`round ${round + 1} ${load}: rap ${k(rates.rap.rate)} l2 ${k(rates.l2.rate)} ratio ${(rates.rap.rate / rates.l2.rate).toFixed(2)}`);
+      table[load].push(rates);
+      console.log(
+        `round ${round + 1} ${load}: rap ${k(rates.rap.rate)} l2 ${k(rates.l2.rate)} ratio ${(rates.rap.rate / rates.l2.rate).toFixed(2)}`,
+      );
     }
     const items = { rap: await measure("rap", servers.rap.port, "stream", seconds) };
-    (table.W6 ??= []).push(items);
+    table.W6.push(items);
     console.log(`round ${round + 1} W6: rap ${k(items.rap.rate)} items/s`);
   }
   console.log("\n| load | rap/s | L2/s | ratio (median) | client CPU µs/call rap | L2 |\n|---|---|---|---|---|---|");
   for (const [load, all] of Object.entries(table)) {
     const pick = (f) => median(all.map(f));
-    const l2 = all[0].l2 === undefined ? ["", "", ""] : [k(pick((r) => r.l2.rate)), pick((r) => r.rap.rate / r.l2.rate).toFixed(2), pick((r) => r.l2.cpu).toFixed(2)];
-    console.log(`| ${load} | ${k(pick((r) => r.rap.rate))} | ${l2[0]} | ${l2[1]} | ${pick((r) => r.rap.cpu).toFixed(2)} | ${l2[2]} |`);
+    const l2 =
+      all[0].l2 === undefined
+        ? ["", "", ""]
+        : [k(pick((r) => r.l2.rate)), pick((r) => r.rap.rate / r.l2.rate).toFixed(2), pick((r) => r.l2.cpu).toFixed(2)];
+    console.log(
+      `| ${load} | ${k(pick((r) => r.rap.rate))} | ${l2[0]} | ${l2[1]} | ${pick((r) => r.rap.cpu).toFixed(2)} | ${l2[2]} |`,
+    );
   }
   for (const { child } of Object.values(servers)) child.kill();
 }

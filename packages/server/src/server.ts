@@ -51,7 +51,7 @@ import { Dispatcher } from "./dispatcher";
 import type { FailureOptions } from "./failure";
 import { REGISTRY, Registry } from "./registry";
 import { ServerConnection } from "./server-connection";
-import { registerService } from "./service";
+import { type Ctor, registerService, type ServiceOptions } from "./service";
 import { registerSessions } from "./sessions";
 import { untilSignal } from "./signals";
 import { WorkerPool } from "./worker";
@@ -203,11 +203,7 @@ export class Server implements AsyncDisposable, Host {
   }
 
   /** Registers the `@Rpc` and `@RapChannel` methods of a class, resolved from the container. */
-  // biome-ignore lint/suspicious/noExplicitAny: constructors are matched by their instance
-  registerService<T>(
-    cls: abstract new (...args: any[]) => T,
-    options: { group?: string; private?: boolean } = {},
-  ): this {
+  registerService<T>(cls: Ctor<T>, options: ServiceOptions = {}): this {
     registerService(this.#registry, this.container, cls, options);
     return this;
   }
