@@ -37,6 +37,7 @@ export class ClientSession implements Session {
   readonly #end: (id: string) => Promise<unknown>;
   readonly #queues = [Shape.UNARY, Shape.SERVER_STREAM, Shape.CHANNEL].map((shape) => new CallQueue(shape));
   #closed = false;
+  #left = false;
 
   constructor(
     client: Client,
@@ -50,6 +51,7 @@ export class ClientSession implements Session {
     this.#connection = connection;
     this.#end = end;
     this.#ended = ended;
+    connection.holds++;
   }
 
   get closed(): boolean {
@@ -84,7 +86,7 @@ export class ClientSession implements Session {
     this.#closed = true;
     this.#drop(closedError());
     if (!this.#connection.closed) await this.#end(this.id).catch(() => undefined);
-    this.#ended(this);
+    this.#leave();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -112,7 +114,14 @@ export class ClientSession implements Session {
     for (const queue of this.#queues) {
       while (queue.size > 0 && this.#connection.hasRoom(queue.shape)) queue.shift()?.begin(this.#connection);
     }
-    if (this.#connection.closed) this.#ended(this);
+    if (this.#connection.closed) this.#leave();
+  }
+
+  #leave(): void {
+    if (this.#left) return;
+    this.#left = true;
+    this.#connection.holds--;
+    this.#ended(this);
   }
 
   #queue(shape: Shape): CallQueue {

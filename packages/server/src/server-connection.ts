@@ -67,11 +67,13 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
 
   openSession(): string {
     this.#sessions ??= new Sessions();
-    return this.#sessions.open(this.server.random, this.server.limits.maxSessions);
+    const id = this.#sessions.open(this.server.random, this.server.limits.maxSessions);
+    this.wire.holds++;
+    return id;
   }
 
   closeSession(id: string): void {
-    this.#sessions?.close(id);
+    if (this.#sessions?.close(id)) this.wire.holds--;
   }
 
   /** The session that a call names. Throws FAILED_PRECONDITION when there is none. */

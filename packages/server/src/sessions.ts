@@ -34,8 +34,9 @@ export class Sessions {
     throw new RapError("FAILED_PRECONDITION", "there is no such session on this connection", { maybeExecuted: false });
   }
 
-  close(id: string): void {
-    this.#sessions.delete(id);
+  /** Whether there was such a session. */
+  close(id: string): boolean {
+    return this.#sessions.delete(id);
   }
 }
 

@@ -128,6 +128,8 @@ export class Connection implements SocketHandler, FrameSink {
   /** No new streams: this side or the peer said goaway. */
   draining = false;
   closed = false;
+  /** Sessions and the like that need the connection though no call is open: it is not idle then. */
+  holds = 0;
   messagesSent = 0;
   messagesReceived = 0;
 

@@ -62,7 +62,7 @@ export class Keepalive extends WheelEntry {
       connection.abort(GoawayCode.SLOW_CONSUMER, "the peer takes no bytes");
     } else if (connection.streams > 0) {
       this.#ask(now);
-    } else if (now - this.lastRead >= this.#idleTimeout) {
+    } else if (connection.holds === 0 && now - this.lastRead >= this.#idleTimeout) {
       connection.close(GoawayCode.IDLE, "the connection was not used");
     }
     if (!connection.closed) connection.wheel.add(this, this.#period);
