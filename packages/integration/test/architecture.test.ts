@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { basename, join } from "node:path";
@@ -11,19 +12,44 @@ const GRAPH: readonly (readonly [RegExp, readonly string[]])[] = [
   [/^core$/, ["protocol"]],
   [/^(client|server)$/, ["protocol", "transport", "core"]],
   [/^testing$/, ["protocol", "transport", "core", "client", "server"]],
-  [/^(plugin|discovery)-/, ["core"]],
+  [/^(plugin|discovery)-/, ["protocol", "core"]],
+  [/^codec-/, ["protocol"]],
+  [/^gateway$/, ["protocol", "core", "client"]],
+  [/^cli$/, ["protocol", "core", "client", "server", "gateway"]],
 ];
 
-/** The files that own time, turns of the event loop and randomness. All others get them injected or call these. */
-const OWNERS_OF_TIME_AND_CHANCE = [
-  "protocol/src/clock.ts",
-  "protocol/src/random.ts",
-  "transport/src/turn.ts",
-  "core/src/turn.ts",
-  // Each is the default of an option: the time in front of a line of the log, the turn of the memory transport.
-  "core/src/logger.ts",
-  "transport/src/memory.ts",
+/** What makes a test wait, or not repeat itself. */
+const TIME_AND_CHANCE = [
+  "process.nextTick",
+  "setImmediate",
+  "setTimeout",
+  "setInterval",
+  "Date.now",
+  "new Date",
+  "Date()",
+  "performance.now",
+  "Math.random",
 ];
+
+/** Who owns which of it, and why. All other files get it injected or ask these. */
+const OWNERS: Readonly<Record<string, { uses: readonly string[]; because: string }>> = {
+  "protocol/src/clock.ts": { uses: ["performance.now", "setTimeout"], because: "is the clock" },
+  "protocol/src/random.ts": { uses: ["Math.random"], because: "is the randomness" },
+  "core/src/turn.ts": { uses: ["setImmediate"], because: "is the turn of the event loop" },
+  "core/src/logger.ts": { uses: ["new Date"], because: "the default of an option: the time in front of a line" },
+  "transport/src/turn.ts": { uses: ["process.nextTick"], because: "is the end of a turn, for coalesced writes" },
+  "transport/src/tcp.ts": { uses: ["performance.now"], because: "stamps openedAt, before any connection has a clock" },
+  "transport/src/tls.ts": { uses: ["performance.now"], because: "stamps openedAt, before the TLS handshake" },
+  "transport/src/connection.ts": { uses: ["performance.now"], because: "counts its handshake from openedAt" },
+  "transport/src/net-socket.ts": {
+    uses: ["process.nextTick"],
+    because: "closes as node:net does, never within start()",
+  },
+  "transport/src/memory.ts": {
+    uses: ["performance.now", "setImmediate", "setTimeout"],
+    because: "plays the kernel: stamps openedAt, and its defaults are a turn and timers that keep the process alive",
+  },
+};
 
 const VAGUE = /^(commons?|utils?|helpers?|shared|types?)$/;
 
@@ -58,14 +84,15 @@ interface Source {
 const sources = (name: string): Source[] =>
   files(name, "src")
     .filter((path) => /\.[cm]?[jt]s$/.test(path))
-    .map((path) => {
-      const text = readFileSync(join(root, path), "utf8");
-      return {
-        path,
-        imports: ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName),
-        tree: ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true),
-      };
-    });
+    .map((path) => sourceOf(path, readFileSync(join(root, path), "utf8")));
+
+function sourceOf(path: string, text: string): Source {
+  return {
+    path,
+    imports: ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName),
+    tree: ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true),
+  };
+}
 
 /** Where in a file something is, as `path:line text`. */
 function find(source: Source, is: (node: ts.Node) => boolean): string[] {
@@ -91,15 +118,35 @@ const isDefaultExport = (node: ts.Node): boolean =>
   (ts.canHaveModifiers(node) &&
     (ts.getModifiers(node) ?? []).some(({ kind }) => kind === ts.SyntaxKind.DefaultKeyword));
 
-function isTimeOrChance(node: ts.Node): boolean {
-  if (ts.isPropertyAccessExpression(node)) {
-    return ["Date.now", "Math.random", "process.nextTick", "globalThis.setImmediate"].includes(node.getText());
-  }
-  if (ts.isNewExpression(node)) return node.expression.getText() === "Date" && !node.arguments?.length;
-  if (ts.isCallExpression(node)) return node.expression.getText() === "Date";
-  if (!ts.isIdentifier(node) || node.text !== "setImmediate") return false;
-  // A method of that name on something else is not the global function.
-  return !(ts.isPropertyAccessExpression(node.parent) && node.parent.name === node);
+/** Which of `TIME_AND_CHANCE` a node is, if any. */
+function timeOrChance(node: ts.Node): string | undefined {
+  const use = ts.isPropertyAccessExpression(node)
+    ? node.getText().replace(/^globalThis\./, "")
+    : ts.isNewExpression(node)
+      ? `new ${node.expression.getText()}`
+      : ts.isCallExpression(node)
+        ? `${node.expression.getText()}()`
+        : ts.isIdentifier(node) && isGlobal(node)
+          ? node.text
+          : "";
+  return TIME_AND_CHANCE.includes(use) ? use : undefined;
+}
+
+/** False for members of something else, and for what a file declares or imports itself. */
+function isGlobal(node: ts.Identifier): boolean {
+  const { parent } = node;
+  const isDeclared = "name" in parent && parent.name === node;
+  return !isDeclared && !ts.isPropertyAccessExpression(parent) && !ts.isImportSpecifier(parent);
+}
+
+function usesOfTimeAndChance(source: Source): string[] {
+  const uses = new Set<string>();
+  find(source, (node) => {
+    const use = timeOrChance(node);
+    if (use !== undefined) uses.add(use);
+    return false;
+  });
+  return [...uses].sort();
 }
 
 describe.each(published)("%s", (name) => {
@@ -137,6 +184,11 @@ describe.each(published)("%s", (name) => {
     expect(missing).toEqual([]);
   });
 
+  test("imports everything it declares", () => {
+    const imported = new Set(code.flatMap(({ imports }) => imports).map(packageOf));
+    expect(Object.keys({ ...dependencies, ...peerDependencies }).filter((id) => !imported.has(id))).toEqual([]);
+  });
+
   test("imports built-in modules by their node: name, and no file of another package by its path", () => {
     const bad = code.flatMap(({ path, imports }) =>
       imports
@@ -149,23 +201,17 @@ describe.each(published)("%s", (name) => {
   test("has no default exports", () => {
     expect(code.flatMap((source) => find(source, isDefaultExport))).toEqual([]);
   });
-
-  test("asks for time, turns of the event loop and randomness only in the files that own them", () => {
-    // A compliance suite is test code.
-    const others = code.filter(
-      ({ path }) => !OWNERS_OF_TIME_AND_CHANCE.includes(path) && basename(path) !== "compliance.ts",
-    );
-    expect(others.flatMap((source) => find(source, isTimeOrChance))).toEqual([]);
-  });
 });
 
-test("every file that may own time and chance is still there and still does", () => {
-  const all = new Map(published.flatMap(sources).map((source) => [source.path, source]));
-  const idle = OWNERS_OF_TIME_AND_CHANCE.filter((path) => path !== "protocol/src/clock.ts").filter((path) => {
-    const source = all.get(path);
-    return source === undefined || find(source, isTimeOrChance).length === 0;
-  });
-  expect(idle).toEqual([]);
+test("time, turns of the event loop and randomness come in by their owners, and only as listed", () => {
+  // A compliance suite is test code.
+  const found = published
+    .flatMap(sources)
+    .filter(({ path }) => basename(path) !== "compliance.ts")
+    .map((source) => [source.path, usesOfTimeAndChance(source)] as const)
+    .filter(([, uses]) => uses.length > 0);
+  const listed = Object.entries(OWNERS).map(([path, { uses }]) => [path, [...uses].sort()]);
+  expect(Object.fromEntries(found)).toEqual(Object.fromEntries(listed));
 });
 
 test("only @rap/core knows the DI library, in one file", () => {
@@ -193,4 +239,32 @@ test("nothing is called common, utils, helpers, shared or types", () => {
   const parts = folders.flatMap((name) => [name, ...files(name, "src"), ...files(name, "test")]);
   const vague = parts.filter((path) => VAGUE.test(basename(path).replace(/(\.test|\.d)?\.[cm]?[jt]s$/, "")));
   expect(vague).toEqual([]);
+});
+
+test("no tracked file knows the machine that it was written on", () => {
+  const top = join(root, "..");
+  const tracked = execFileSync("git", ["ls-files", "-z"], { cwd: top, encoding: "utf8" }).split("\0");
+  const machine = /\/(?:work|root|home|Users)\/[a-z]+|\/tmp\/[a-z]+\//;
+  const knowing = tracked
+    .filter((path) => path !== "" && !path.endsWith("package-lock.json") && existsSync(join(top, path)))
+    .filter((path) => machine.test(readFileSync(join(top, path), "utf8")));
+  expect(knowing).toEqual([]);
+});
+
+test("the rules above see every way to import, default exports, and time and chance in all forms", () => {
+  const text = `
+    import "a"; import type { B } from "b"; import {
+      c,
+    } from "@c/c/deep";
+    export { d } from "d"; export type * from "e"; import f = require("f"); const g = require("g") as G;
+    // import "comment"; Date.now(); setTimeout(() => {}, 1)
+    const text = 'import "text"; Date.now()';
+    const clock = { setTimeout() {} }; clock.setTimeout(() => {}, 1);
+    function turn(x = setImmediate) { setTimeout(x, 1); return [new Date(0), Date.now(), globalThis.Math.random()]; }
+    export default turn; export { turn as default };
+  `;
+  const source = sourceOf("x.ts", text);
+  expect(source.imports).toEqual(["a", "b", "@c/c/deep", "d", "e", "f", "g"]);
+  expect(find(source, isDefaultExport)).toHaveLength(2);
+  expect(usesOfTimeAndChance(source)).toEqual(["Date.now", "Math.random", "new Date", "setImmediate", "setTimeout"]);
 });
