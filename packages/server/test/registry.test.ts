@@ -79,7 +79,7 @@ describe("a registry", () => {
     ["the contract where an option is undefined", { group: undefined } as never, { group: "g" }, undefined, "g/own"],
   ])("takes as name %s", (_, options, contract, key, target) => {
     const own = () => 1;
-    const fn = contract === undefined ? own : rpc(contract as { input?: undefined }, own);
+    const fn = contract === undefined ? own : rpc(contract as object, own);
     const { registry } = setUp();
     registry.register(key === undefined ? fn : { [key]: fn }, options);
     expect(registry.list()[0]!.target).toBe(target);

@@ -218,6 +218,7 @@ describe("a service", () => {
     const error = expect.objectContaining({ code: "ERR_RAP_REGISTER" }) as Error;
     const symbol = Symbol("s");
     expect(() => {
+      // biome-ignore lint/complexity/noStaticOnlyClass: what is refused here
       class Static {
         @Rpc() static ping() {}
       }
@@ -237,6 +238,6 @@ describe("a service", () => {
       }
       return Keyed;
     }).toThrow(error);
-    expect(() => (Rpc() as (target: object, key: string) => void)(Bank.prototype, "field")).toThrow(error);
+    expect(() => (Rpc() as MethodDecorator)(Bank.prototype, "field", undefined as never)).toThrow(error);
   });
 });
