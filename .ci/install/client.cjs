@@ -1,0 +1,4 @@
+const assert = require("node:assert/strict");
+const { Client } = require("@rap/client");
+
+assert.equal(typeof Client, "function");
