@@ -138,6 +138,8 @@ function startThreads({ maxThreads = availableParallelism(), idleTimeout = 30_00
     minThreads: 1,
     maxThreads,
     idleTimeout,
+    // A thread that waits in Atomics.wait when an error of an earlier task kills it can neither die nor be ended.
+    atomics: "disabled",
   });
   // A thread that dies between two tasks (say of a timer that throws) is replaced; the process must not die of it.
   threads.on("error", () => {});

@@ -209,7 +209,7 @@ describe("a registered method", () => {
     const output = z.int();
     const errors = { TOO_MUCH: { code: "OUT_OF_RANGE" as const } };
     const documented = { summary: "Adds", doc: "…", deprecated: "plus" };
-    const add = rpc({ input, output, errors, params: ["a", "b"], ...documented }, (a, b) => a + b);
+    const add = rpc({ name: "add", input, output, errors, params: ["a", "b"], ...documented }, (a, b) => a + b);
     expect(registered(add)).toMatchObject({
       contract: { input, output },
       params: ["a", "b"],
