@@ -1,5 +1,20 @@
 import { readFileSync } from "node:fs";
-import { CLOCK, CODEC, type Container, createContainer, RANDOM, runInScope, type Token } from "@rap/core";
+import {
+  CLOCK,
+  CODEC,
+  type Container,
+  createContainer,
+  type LifecycleEvent,
+  lifecycleEvents,
+  type Processor,
+  ProcessorChain,
+  RANDOM,
+  runEvents,
+  runInScope,
+  startParts,
+  stopParts,
+  type Token,
+} from "@rap/core";
 import {
   type AnyFn,
   type Awaitable,
@@ -15,6 +30,7 @@ import {
   toMetadata,
 } from "@rap/protocol";
 import { parseAddress, TimerWheel, type TlsClientOptions, type Transport, tcp, tls, unix } from "@rap/transport";
+import { type Interceptor, intercept } from "./interceptor";
 import { type CallOptions, mergeOptions } from "./options";
 import { type ClientCore, type ClientEvent, Pool } from "./pool";
 import { ChannelCall } from "./remote-channel";
@@ -64,6 +80,9 @@ export class Client implements AsyncDisposable {
   readonly #pool: Pool;
   readonly #transports = new Map<string, Transport>();
   readonly #secure: boolean;
+  readonly #interceptors: Interceptor[] = [];
+  readonly #events = lifecycleEvents();
+  #started = false;
   readonly #listeners = new Map<ClientEvent, Set<(event: unknown) => void>>();
   /** What a callable of this client stands for. */
   readonly #remotes = new WeakMap<object, { kind: Kind; target: Target }>();
@@ -102,7 +121,7 @@ export class Client implements AsyncDisposable {
       timeout: options.timeout ?? table.timeout,
       emit: (event: ClientEvent, detail: object) => this.#emit(event, detail),
     };
-    this.#core = Object.assign(core, { pool: undefined as never as Pool });
+    this.#core = Object.assign(core, { pool: undefined as never as Pool, processors: undefined });
     this.#pool = new Pool(this.#core);
     Object.assign(this.#core, { pool: this.#pool });
     for (const address of typeof options.target === "string" ? [options.target] : (options.target ?? []))
@@ -122,17 +141,70 @@ export class Client implements AsyncDisposable {
    */
   async start(): Promise<this> {
     if (this.#pool.addresses.length === 0) this.addConn("localhost", 9000);
-    await this.#pool.start();
+    const { list = [] } = this.#core.processors ?? {};
+    await startParts(this.#events.beforeStart, list, undefined, warn);
+    try {
+      await this.#pool.start();
+    } catch (error) {
+      await stopParts(list, [], undefined, warn);
+      throw error;
+    }
+    this.#started = true;
+    await runEvents(this.#events.afterStart, warn);
     return this;
   }
 
   /** Lets running calls finish for `graceMs` (default 2 000), cancels the rest and closes. Always resolves. */
   async stop(options: { graceMs?: number } = {}): Promise<void> {
+    const started = this.#started;
+    this.#started = false;
+    if (started) await runEvents(this.#events.beforeStop, warn);
     await this.#pool.stop(options.graceMs ?? this.#core.limits.abortGrace);
+    if (started) await stopParts(this.#core.processors?.list ?? [], this.#events.afterStop, undefined, warn);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  /**
+   * Adds processors; what is sent goes through them in order, what is received in reverse. Throws a TypeError for one
+   * that is loaded already.
+   */
+  loadProcessor(list: readonly Processor[]): this {
+    this.#core.processors ??= new ProcessorChain();
+    for (const processor of list) this.#core.processors.load(processor);
+    return this;
+  }
+
+  /** Adds interceptors, which wrap every call; the first loaded is the outermost. */
+  use(...interceptors: Interceptor[]): this {
+    this.#interceptors.push(...interceptors);
+    return this;
+  }
+
+  /** Adds functions to run before the client connects; one that throws keeps it from starting. */
+  loadBeforeStartEvent(list: readonly LifecycleEvent[]): this {
+    this.#events.beforeStart.push(...list);
+    return this;
+  }
+
+  /** Adds functions to run once the client is connected; one that throws is reported as a warning. */
+  loadAfterStartEvent(list: readonly LifecycleEvent[]): this {
+    this.#events.afterStart.push(...list);
+    return this;
+  }
+
+  /** Adds functions to run before the client begins to stop. */
+  loadBeforeStopEvent(list: readonly LifecycleEvent[]): this {
+    this.#events.beforeStop.push(...list);
+    return this;
+  }
+
+  /** Adds functions to run after the client has stopped. */
+  loadAfterStopEvent(list: readonly LifecycleEvent[]): this {
+    this.#events.afterStop.push(...list);
+    return this;
   }
 
   /** A function with one result, by its name and type: `client.register<typeof sum>("sum")`. */
@@ -306,19 +378,37 @@ export class Client implements AsyncDisposable {
   }
 
   #unary(target: Target, args: CallArguments): Promise<unknown> {
+    if (this.#interceptors.length === 0) return this.#sendUnary(target, args);
+    return intercept(this.#interceptors, target, args, (...changed) => this.#sendUnary(...changed));
+  }
+
+  #stream(target: Target, args: CallArguments): RemoteStream<unknown> {
+    if (this.#interceptors.length === 0) return new RemoteStream(this.#sendStream(target, args));
+    // An interceptor may take its time, the caller gets its stream at once.
+    return new RemoteStream(
+      intercept(this.#interceptors, target, args, (...changed) => new RemoteStream(this.#sendStream(...changed))),
+    );
+  }
+
+  #open(target: Target): Promise<Channel> {
+    if (this.#interceptors.length === 0) return this.#sendOpen(target);
+    return intercept(this.#interceptors, target, [], (changed) => this.#sendOpen(changed)) as Promise<Channel>;
+  }
+
+  #sendUnary(target: Target, args: CallArguments): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const shape = Array.isArray(args) && args.some(isSource) ? Shape.CLIENT_STREAM : Shape.UNARY;
       new UnaryCall(this.#core, target, shape, args, resolve, reject).launch();
     });
   }
 
-  #stream(target: Target, args: CallArguments): RemoteStream<unknown> {
+  #sendStream(target: Target, args: CallArguments): StreamCall {
     const call = new StreamCall(this.#core, target, args);
     call.launch();
-    return new RemoteStream(call);
+    return call;
   }
 
-  #open(target: Target): Promise<Channel> {
+  #sendOpen(target: Target): Promise<Channel> {
     return new Promise((resolve, reject) => {
       new ChannelCall(this.#core, target, resolve, reject).launch();
     });
@@ -388,6 +478,11 @@ function withOptions(target: Target, options: CallOptions): Target {
 
 function isGenerator(fn: unknown): boolean {
   return Object.prototype.toString.call(fn) === "[object AsyncGeneratorFunction]";
+}
+
+/** A client has no logger: what goes wrong where nobody can be told becomes a warning of the process. */
+function warn(error: unknown): void {
+  process.emitWarning(error as Error);
 }
 
 function fromFile(path: string | undefined): TlsClientOptions | undefined {

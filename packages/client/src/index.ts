@@ -1,3 +1,4 @@
+export type { Envelope, LifecycleEvent, Processor } from "@rap/core";
 export {
   type Channel,
   type Code,
@@ -9,6 +10,7 @@ export {
   type Stream,
 } from "@rap/protocol";
 export { Client, type ClientOptions, type ClientStats, safe, withCallOptions } from "./client";
+export type { Interceptor, OutgoingCall } from "./interceptor";
 export type { CallOptions } from "./options";
 export type { ClientEvent } from "./pool";
 export type {

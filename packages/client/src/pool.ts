@@ -1,3 +1,4 @@
+import type { ProcessorChain } from "@rap/core";
 import {
   type Clock,
   type Codec,
@@ -26,6 +27,8 @@ export interface ClientCore {
   readonly info: string;
   readonly metadata: Metadata | undefined;
   readonly pool: Pool;
+  /** undefined while none is loaded: then nothing on a call's way asks for them. */
+  processors: ProcessorChain | undefined;
   /** The default timeout of calls with one result. */
   readonly timeout: number;
   emit(event: ClientEvent, detail: { address: string; error?: RapError; reason?: string }): void;

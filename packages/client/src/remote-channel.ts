@@ -21,7 +21,13 @@ export class ChannelCall extends OutgoingCall {
   }
 
   protected override opened(): void {
-    const channel = new StreamChannel(this.stream!, this.codec, this.core.clock, undefined);
+    const channel = new StreamChannel(
+      this.stream!,
+      this.codec,
+      this.core.clock,
+      undefined,
+      this.core.processors === undefined ? undefined : (body, metadata) => this.outbound(body, metadata),
+    );
     this.#channel = channel;
     // However it ends, by either side, the call's timers and listeners end with it.
     void channel.waitClose().then(() => this.settle());
@@ -33,15 +39,8 @@ export class ChannelCall extends OutgoingCall {
     for (const [key, value] of metadata) this.#channel?.metadata.append(key, value);
   }
 
-  override onMessage(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    owned: boolean,
-    metadata: Metadata | undefined,
-    cost: number,
-  ): void {
-    this.#channel?.receive(bytes, start, end, owned, metadata, cost);
+  override receive(body: unknown, metadata: Metadata | undefined, cost: number): void {
+    this.#channel?.receive(body, metadata, cost);
   }
 
   override onEnd(trailers: Metadata | undefined): void {
@@ -60,7 +59,7 @@ export class ChannelCall extends OutgoingCall {
   }
 
   override fail(error: RapError): void {
-    if (!this.settle()) return;
+    if (!this.settle(error)) return;
     if (this.#channel === undefined) this.#reject(error);
     else this.#channel.fail(error);
   }

@@ -1,5 +1,5 @@
 import { Inbox } from "@rap/core";
-import { Metadata, messageOf, RapError, Shape, type Stream } from "@rap/protocol";
+import { Metadata, RapError, Shape, type Stream } from "@rap/protocol";
 import type { ClientCore } from "./pool";
 import { type CallArguments, isSource, OutgoingCall, type Target } from "./send";
 
@@ -31,22 +31,8 @@ export class StreamCall extends OutgoingCall {
     this.headers.resolve(metadata);
   }
 
-  override onMessage(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    owned: boolean,
-    metadata: Metadata | undefined,
-    cost: number,
-  ): void {
-    let item: unknown;
-    try {
-      item = this.codec.decode(bytes, start, end, owned);
-    } catch (error) {
-      const message = `an item of ${this.target.text} cannot be read: ${messageOf(error)}`;
-      return this.cancel(new RapError("INTERNAL", message, { cause: error }));
-    }
-    this.#inbox.push(item, metadata ?? NONE, cost);
+  override receive(body: unknown, metadata: Metadata | undefined, cost: number): void {
+    this.#inbox.push(body, metadata ?? NONE, cost);
   }
 
   override onEnd(trailers: Metadata | undefined): void {
@@ -60,7 +46,7 @@ export class StreamCall extends OutgoingCall {
   }
 
   override fail(error: RapError): void {
-    if (!this.settle()) return;
+    if (!this.settle(error)) return;
     this.headers.reject(error);
     this.trailers.reject(error);
     this.#inbox.end(error);
@@ -69,36 +55,38 @@ export class StreamCall extends OutgoingCall {
 
 const NONE = new Metadata();
 
-/** What the caller of a streaming function holds. */
+/** What the caller of a streaming function holds: the call, or one that interceptors have not sent yet. */
 export class RemoteStream<T> implements Stream<T> {
-  readonly #call: StreamCall;
+  readonly #call: StreamCall | Promise<Stream<T>>;
   #left = false;
 
-  constructor(call: StreamCall) {
-    this.#call = call;
+  constructor(call: StreamCall | Promise<unknown>) {
+    this.#call = call as StreamCall | Promise<Stream<T>>;
+    // Whoever reads the stream is told; a stream that nobody reads is no unhandled rejection.
+    if (call instanceof Promise) call.catch(() => undefined);
   }
 
   get headers(): Promise<Metadata> {
-    return this.#call.headers.promise;
+    return this.#call instanceof Promise ? this.#call.then(({ headers }) => headers) : this.#call.headers.promise;
   }
 
   get trailers(): Promise<Metadata> {
-    return this.#call.trailers.promise;
+    return this.#call instanceof Promise ? this.#call.then(({ trailers }) => trailers) : this.#call.trailers.promise;
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    return this.#left ? DONE : (this.#call.next() as Promise<IteratorResult<T, undefined>>);
+    if (this.#left) return DONE;
+    if (this.#call instanceof Promise) return this.#call.then((stream) => stream.next());
+    return this.#call.next() as Promise<IteratorResult<T, undefined>>;
   }
 
   return(value?: T): Promise<IteratorResult<T>> {
-    this.#left = true;
-    this.#call.leave();
+    this.#leave();
     return Promise.resolve({ done: true, value });
   }
 
   throw(error?: unknown): Promise<IteratorResult<T>> {
-    this.#left = true;
-    this.#call.leave();
+    this.#leave();
     return Promise.reject(error as Error);
   }
 
@@ -124,6 +112,12 @@ export class RemoteStream<T> implements Stream<T> {
       },
       { highWaterMark: 0 },
     );
+  }
+
+  #leave(): void {
+    this.#left = true;
+    if (this.#call instanceof Promise) this.#call.then((stream) => stream.return?.()).catch(() => undefined);
+    else this.#call.leave();
   }
 }
 

@@ -1,5 +1,17 @@
-import { abortError, type CallScope, callScope, type Dependent, Gate } from "@rap/core";
 import {
+  abortError,
+  type CallScope,
+  callScope,
+  type Dependent,
+  type Envelope,
+  Gate,
+  isPromise,
+  ProcessedSink,
+  type ProcessorChain,
+} from "@rap/core";
+import {
+  type Awaitable,
+  type CallKind,
   type Codec,
   CodecError,
   encodeMetadata,
@@ -32,6 +44,7 @@ export interface Target {
 export type CallArguments = readonly unknown[] | Readonly<Record<string, unknown>>;
 
 const NO_OPTIONS: CallOptions = {};
+const KINDS: readonly CallKind[] = ["unary", "server_stream", "client_stream", "bidi_stream", "channel"];
 
 /**
  * One call on the client: finds its time and its metadata, waits for a connection if it must, sends its arguments
@@ -47,6 +60,13 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   protected settled = false;
   #args: CallArguments | undefined;
   #metadata: Uint8Array | undefined;
+  /** The metadata before the processors have seen it. */
+  #given: Metadata | undefined;
+  /** Tells the processors that the call is over. */
+  #exit: ((error?: unknown) => void) | undefined;
+  /** The argument that is streamed, and where it stood. */
+  #streamed: AsyncIterable<unknown> | Iterable<unknown> | undefined;
+  #streamArg = -1;
   #timeout = 0;
   #retried = false;
   #scope: CallScope | undefined;
@@ -61,6 +81,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     this.target = target;
     this.shape = shape;
     this.#args = args;
+    if (shape === Shapes.CLIENT_STREAM || shape === Shapes.BIDI_STREAM) this.#split(args as readonly unknown[]);
     this.#scope = callScope.getStore();
     const inherited = this.#scope?.options;
     this.options = inherited === undefined ? (target.options ?? NO_OPTIONS) : inherit(target.options, inherited);
@@ -71,7 +92,9 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     try {
       this.#prepare();
       if (this.settled) return;
-      this.#dispatch();
+      const { processors } = this.core;
+      if (processors === undefined) this.#dispatch();
+      else this.#process(processors);
     } catch (error) {
       this.fail(localError(error));
     }
@@ -142,7 +165,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
       // It provably never ran, so it can go elsewhere, once.
       this.#retried = true;
       this.stream = undefined;
-      if (!this.settled) this.#relaunch();
+      if (!this.settled) this.#tryDispatch();
       return;
     }
     if (error?.metadata.size) this.tellTrailers(error.metadata);
@@ -153,14 +176,40 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     this.#gate?.open();
   }
 
-  abstract onMessage(
+  onMessage(
     bytes: Uint8Array,
     start: number,
     end: number,
     owned: boolean,
     metadata: Metadata | undefined,
     cost: number,
-  ): void;
+  ): void {
+    let body: unknown;
+    try {
+      body = this.codec.decode(bytes, start, end, owned);
+    } catch (error) {
+      this.unreadable(error);
+      return;
+    }
+    this.receive(body, metadata, cost);
+  }
+
+  unreadable(error: unknown): void {
+    const message = `what ${this.target.text} answered cannot be read: ${messageOf(error)}`;
+    this.cancel(new RapError("INTERNAL", message, { cause: error }));
+  }
+
+  rejected(error: unknown): void {
+    this.cancel(RapError.is(error) ? error : new RapError("INTERNAL", messageOf(error), { cause: error }));
+  }
+
+  envelope(body: unknown, metadata: Metadata | undefined): Envelope {
+    const { name, group } = this.target;
+    return { body, metadata: metadata ?? new Metadata(), method: name, group, session: this.#session?.id };
+  }
+
+  /** A message came: the result, or an item. */
+  abstract receive(body: unknown, metadata: Metadata | undefined, cost: number): void;
   abstract onEnd(trailers: Metadata | undefined): void;
   /** Settles the call with an error. Must call `settle` and do nothing if it has settled already. */
   abstract fail(error: RapError): void;
@@ -175,7 +224,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     return this.stream !== undefined;
   }
 
-  protected get codec(): Codec {
+  get codec(): Codec {
     return this.stream!.connection.codec;
   }
 
@@ -188,9 +237,10 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   protected opened(): void {}
 
   /** Lets go of everything the call holds. True the first time. */
-  protected settle(): boolean {
+  protected settle(error?: RapError): boolean {
     if (this.settled) return false;
     this.settled = true;
+    this.#exit?.(error);
     if (this.slot >= 0) this.core.wheel.remove(this);
     if (this.position >= 0) (this.#session ?? this.core.pool).dequeue(this);
     this.#scope?.removeDependent(this);
@@ -206,7 +256,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     const source = this.#source;
     this.#source = undefined;
     this.#gate?.open();
-    source?.return?.().then(undefined, () => undefined);
+    if (source !== undefined) void leave(source);
   }
 
   /** EventListener of the signals. */
@@ -230,7 +280,8 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
       this.#session = (this.options.session ?? this.#scope?.clientSession) as ClientSession | undefined;
     }
     const given = this.#session === undefined ? toMetadata(metadata) : withSession(metadata, this.#session.id);
-    if (given !== undefined) this.#metadata = encodeMetadata(given);
+    if (given !== undefined && this.core.processors === undefined) this.#metadata = encodeMetadata(given);
+    else this.#given = given;
     const single = this.shape === Shapes.UNARY || this.shape === Shapes.CLIENT_STREAM;
     let limit = timeout ?? (single ? this.core.timeout : Number.POSITIVE_INFINITY);
     if (this.#scope !== undefined) {
@@ -265,7 +316,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     else this.core.pool.enqueue(this, this.options.waitForReady ?? true);
   }
 
-  #relaunch(): void {
+  #tryDispatch(): void {
     try {
       this.#dispatch();
     } catch (error) {
@@ -273,25 +324,65 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     }
   }
 
+  /** Takes the streamed argument out of the others. */
+  #split(args: readonly unknown[]): void {
+    const rest = [...args];
+    this.#streamArg = rest.findIndex(isSource);
+    this.#streamed = rest[this.#streamArg] as AsyncIterable<unknown>;
+    rest[this.#streamArg] = null;
+    this.#args = rest;
+  }
+
+  /** Takes the arguments through the processors, and then sends the call. */
+  #process(processors: ProcessorChain): void {
+    const message = this.envelope(this.#args, this.#given);
+    this.#exit = processors.enter({
+      ...this.target,
+      method: this.target.name,
+      kind: KINDS[this.shape]!,
+      metadata: message.metadata,
+    });
+    const go = (processed: Envelope) => {
+      if (this.settled) return;
+      this.#args = processed.body as CallArguments;
+      if (processed.metadata.size > 0) this.#metadata = encodeMetadata(processed.metadata);
+      this.#tryDispatch();
+    };
+    // A channel has no arguments: its messages are processed one by one.
+    if (this.shape === Shapes.CHANNEL) return go(message);
+    const processed = processors.outbound("onRequest", message);
+    if (isPromise(processed)) {
+      processed.then(go).then(undefined, (error: unknown) => this.fail(localError(error)));
+    } else go(processed);
+  }
+
+  /** A message that the call sends after its arguments, through the processors. */
+  protected outbound(body: unknown, metadata: Metadata | undefined): Awaitable<Envelope> {
+    return this.core.processors!.outbound("onRequest", this.envelope(body, metadata));
+  }
+
   #open(connection: Connection): void {
-    const { codec } = connection;
     const { shape, target } = this;
     const timeout = this.slot < 0 ? 0 : Math.max(1, Math.ceil(this.due - this.core.wheel.now()));
-    if (shape === Shapes.UNARY || shape === Shapes.SERVER_STREAM) {
-      const body = codec.encode(this.#args, "args");
-      this.stream = connection.open(shape, target.bytes, timeout, this.#metadata, -1, body, false, true, this);
-    } else if (shape === Shapes.CHANNEL) {
-      this.stream = connection.open(shape, target.bytes, timeout, this.#metadata, -1, undefined, false, false, this);
-    } else {
-      const args = [...(this.#args as readonly unknown[])];
-      const position = args.findIndex(isSource);
-      const source = args[position];
-      args[position] = null;
-      const body = codec.encode(args, "args");
-      this.stream = connection.open(shape, target.bytes, timeout, this.#metadata, position, body, false, false, this);
+    const body = shape === Shapes.CHANNEL ? undefined : connection.codec.encode(this.#args, "args");
+    const end = shape === Shapes.UNARY || shape === Shapes.SERVER_STREAM;
+    const { processors } = this.core;
+    const sink = processors === undefined ? this : new ProcessedSink(this, processors, "onResponse");
+    this.stream = connection.open(
+      shape,
+      target.bytes,
+      timeout,
+      this.#metadata,
+      this.#streamArg,
+      body,
+      false,
+      end,
+      sink,
+    );
+    if (this.#streamed !== undefined) {
       // What was streamed cannot be streamed again.
-      this.#args = undefined;
-      void this.#send(source as AsyncIterable<unknown> | Iterable<unknown>, this.stream);
+      this.#retried = true;
+      void this.#send(this.#streamed, this.stream);
     }
     this.opened();
   }
@@ -311,7 +402,8 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
           stream.end();
           return;
         }
-        if (!stream.send(stream.connection.codec.encode(next.value, "item"), false, false)) await gate.wait();
+        const sent = this.#sendItem(stream, next.value);
+        if (!(isPromise(sent) ? await sent : sent)) await gate.wait();
       }
     } catch (error) {
       if (this.settled) return;
@@ -319,6 +411,16 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
       stream.reset(new RapError("CANCELLED", `the caller's stream failed: ${messageOf(error)}`));
       this.fail(cause);
     }
+  }
+
+  /** Sends one item; false when the next must wait. */
+  #sendItem(stream: Stream, item: unknown): Awaitable<boolean> {
+    const { codec } = stream.connection;
+    if (this.core.processors === undefined) return stream.send(codec.encode(item, "item"), false, false);
+    const send = ({ body, metadata }: Envelope) =>
+      stream.send(codec.encode(body, "item"), false, false, metadata.size > 0 ? metadata : undefined);
+    const processed = this.outbound(item, undefined);
+    return isPromise(processed) ? processed.then(send) : send(processed);
   }
 
   get #peer(): string {
@@ -350,14 +452,9 @@ export class UnaryCall extends OutgoingCall {
     this.#reject = reject;
   }
 
-  override onMessage(bytes: Uint8Array, start: number, end: number, owned: boolean): void {
-    try {
-      this.#value = this.codec.decode(bytes, start, end, owned);
-      this.#answered = true;
-    } catch (error) {
-      const message = `the result of ${this.target.text} cannot be read: ${messageOf(error)}`;
-      this.cancel(new RapError("INTERNAL", message, { cause: error }));
-    }
+  override receive(body: unknown): void {
+    this.#value = body;
+    this.#answered = true;
   }
 
   override onEnd(trailers: Metadata | undefined): void {
@@ -371,7 +468,7 @@ export class UnaryCall extends OutgoingCall {
   }
 
   override fail(error: RapError): void {
-    if (this.settle()) this.#reject(error);
+    if (this.settle(error)) this.#reject(error);
   }
 }
 
@@ -387,6 +484,15 @@ export function isSource(value: unknown): value is AsyncIterable<unknown> | Iter
   if (typeof value !== "object" || value === null) return false;
   if (Symbol.asyncIterator in value) return true;
   return Symbol.iterator in value && typeof (value as { next?: unknown }).next === "function";
+}
+
+/** What a source does when it is left is its own business. */
+async function leave(source: AsyncIterator<unknown>): Promise<void> {
+  try {
+    await source.return?.();
+  } catch {
+    // The call is over: there is nobody to tell.
+  }
 }
 
 function iterate(source: AsyncIterable<unknown> | Iterable<unknown>): AsyncIterator<unknown> {

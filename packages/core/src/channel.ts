@@ -1,4 +1,5 @@
 import {
+  type Awaitable,
   type Channel,
   type Clock,
   type Codec,
@@ -13,6 +14,7 @@ import {
 import { abortError } from "./abort";
 import { Gate } from "./gate";
 import { Inbox } from "./inbox";
+import type { Envelope } from "./processor";
 import { nextTurn } from "./turn";
 
 /** What a conversation needs of the stream below it. */
@@ -34,6 +36,9 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   readonly #codec: Codec;
   readonly #inbox: Inbox<In>;
   readonly #gate = new Gate();
+  readonly #outbound: ((body: unknown, metadata: Metadata | undefined) => Awaitable<Envelope>) | undefined;
+  /** The last of the writes that wait. */
+  #line: Promise<void> | undefined;
   readonly #over = new AbortController();
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
@@ -42,9 +47,17 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   #peerEnded = false;
   #error: RapError | undefined;
 
-  constructor(port: Port, codec: Codec, clock: Clock, metadata: Metadata | undefined) {
+  /** `outbound` takes what is written through the processors; undefined when there are none. */
+  constructor(
+    port: Port,
+    codec: Codec,
+    clock: Clock,
+    metadata: Metadata | undefined,
+    outbound: ((body: unknown, metadata: Metadata | undefined) => Awaitable<Envelope>) | undefined,
+  ) {
     this.#port = port;
     this.#codec = codec;
+    this.#outbound = outbound;
     this.metadata = metadata ?? new Metadata();
     this.#inbox = new Inbox<In>((cost) => port.consumed(cost), clock);
     this.#closed = new Promise((resolve) => {
@@ -65,18 +78,11 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   }
 
   async write(body: Out, options: { metadata?: MetadataInit; signal?: AbortSignal } = {}): Promise<void> {
-    const { signal } = options;
-    signal?.throwIfAborted();
-    while (!this.#writable && this.#error === undefined && !this.#localEnded) await this.#room(signal);
-    if (this.#error !== undefined) throw this.#error;
-    if (this.#localEnded)
-      throw new RapError(
-        "FAILED_PRECONDITION",
-        this.closed ? "the channel is closed" : "this side of the channel has ended",
-      );
-    this.#writable = this.#port.send(this.#encode(body), false, false, toMetadata(options.metadata));
-    if (this.#writable) return;
-    while (!this.#writable && this.#error === undefined && !this.#localEnded) await this.#room(signal);
+    options.signal?.throwIfAborted();
+    const metadata = toMetadata(options.metadata);
+    if (this.#line === undefined && this.#writable && this.#outbound === undefined) this.#send(body, metadata);
+    else await this.#inLine(body, metadata, options.signal);
+    while (!this.#writable && this.#open) await this.#room(options.signal);
     if (this.#error !== undefined) throw this.#error;
   }
 
@@ -165,25 +171,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   // From the owner.
 
   /** A message came. */
-  receive(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    owned: boolean,
-    metadata: Metadata | undefined,
-    cost: number,
-  ): void {
-    let body: In;
-    try {
-      body = this.#codec.decode(bytes, start, end, owned) as In;
-    } catch (error) {
-      const refused = new RapError("INVALID_ARGUMENT", `a message cannot be read: ${(error as Error).message}`, {
-        cause: error,
-      });
-      this.#port.reset(refused);
-      this.fail(refused);
-      return;
-    }
+  receive(body: In, metadata: Metadata | undefined, cost: number): void {
     this.#inbox.push(body, metadata ?? new Metadata(), cost);
   }
 
@@ -218,7 +206,42 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     this.#gate.open();
   }
 
-  #encode(body: Out): Uint8Array {
+  get #open(): boolean {
+    return this.#error === undefined && !this.#localEnded;
+  }
+
+  #send(body: unknown, metadata: Metadata | undefined): void {
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#localEnded) {
+      const what = this.closed ? "the channel is closed" : "this side of the channel has ended";
+      throw new RapError("FAILED_PRECONDITION", what);
+    }
+    this.#writable = this.#port.send(this.#encode(body), false, false, metadata);
+  }
+
+  /** Writes that nobody awaited keep their order, whoever has to wait for room or for a processor. */
+  async #inLine(body: unknown, metadata: Metadata | undefined, signal: AbortSignal | undefined): Promise<void> {
+    const before = this.#line;
+    let leave!: () => void;
+    const mine = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    this.#line = mine;
+    try {
+      await before;
+      while (!this.#writable && this.#open) await this.#room(signal);
+      if (this.#outbound === undefined) this.#send(body, metadata);
+      else {
+        const message = await this.#outbound(body, metadata);
+        this.#send(message.body, message.metadata.size > 0 ? message.metadata : undefined);
+      }
+    } finally {
+      leave();
+      if (this.#line === mine) this.#line = undefined;
+    }
+  }
+
+  #encode(body: unknown): Uint8Array {
     try {
       return this.#codec.encode(body, "message");
     } catch (error) {

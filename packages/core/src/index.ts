@@ -42,4 +42,13 @@ export {
   runConnMiddleware,
   runMessageMiddleware,
 } from "./middleware";
+export {
+  type Envelope,
+  isPromise,
+  type MessageTarget,
+  type ProcessedCall,
+  ProcessedSink,
+  type Processor,
+  ProcessorChain,
+} from "./processor";
 export { CLOCK, CODEC, LIMITS, LOGGER, RANDOM, type Token } from "./tokens";

@@ -1,7 +1,4 @@
 import type { Awaitable } from "@rap/protocol";
-import type { Host } from "./host";
-import type { Logger } from "./logger";
-import type { Lifecycle } from "./middleware";
 
 /** A function that runs around the life of a server or client. */
 export type LifecycleEvent = () => Awaitable<void>;
@@ -18,42 +15,47 @@ export function lifecycleEvents(): LifecycleEvents {
   return { beforeStart: [], afterStart: [], beforeStop: [], afterStop: [] };
 }
 
+/** A part with a start and a stop: middleware, a processor. */
+type Part<H> = { onStart?(host: H): Awaitable<void>; onStop?(host: H): Awaitable<void> };
+
 /** Runs what comes before a start, then starts the parts. What had started is stopped again if one of them throws. */
-export async function startParts(
+export async function startParts<H>(
   events: readonly LifecycleEvent[],
-  parts: readonly Lifecycle[],
-  host: Host,
+  parts: readonly Part<H>[],
+  host: H,
+  failed: (error: unknown) => void,
 ): Promise<void> {
   for (const event of events) await event();
-  const started: Lifecycle[] = [];
+  const started: Part<H>[] = [];
   try {
     for (const part of parts) {
       await part.onStart?.(host);
       started.push(part);
     }
   } catch (error) {
-    await stopParts(started, [], host);
+    await stopParts(started, [], host, failed);
     throw error;
   }
 }
 
-/** Stops the parts in reverse, then runs what comes after a stop. Errors are logged, and the stop goes on. */
-export async function stopParts(
-  parts: readonly Lifecycle[],
+/** Stops the parts in reverse, then runs what comes after a stop. `failed` is told of errors, and the stop goes on. */
+export async function stopParts<H>(
+  parts: readonly Part<H>[],
   events: readonly LifecycleEvent[],
-  host: Host,
+  host: H,
+  failed: (error: unknown) => void,
 ): Promise<void> {
   const stops = [...parts].reverse().map((part) => () => part.onStop?.(host));
-  await runEvents([...stops, ...events], host.logger);
+  await runEvents([...stops, ...events], failed);
 }
 
-/** Runs functions one after the other; one that throws is logged. */
-export async function runEvents(events: readonly LifecycleEvent[], logger: Logger): Promise<void> {
+/** Runs functions one after the other; `failed` is told of one that throws. */
+export async function runEvents(events: readonly LifecycleEvent[], failed: (error: unknown) => void): Promise<void> {
   for (const event of events) {
     try {
       await event();
     } catch (error) {
-      logger.error({ err: error }, "a lifecycle event failed");
+      failed(error);
     }
   }
 }

@@ -3,16 +3,28 @@ import {
   type Connection,
   callScope,
   type Dependent,
+  type Envelope,
   Gate,
   Inbox,
   type InheritedOptions,
+  isPromise,
   type Logger,
   type RequestContext,
   runMessageMiddleware,
   type ServerSession,
   StreamChannel,
 } from "@rap/core";
-import { type CallKind, type Codec, decodeMetadata, Metadata, type OpenHead, RapError, Shape } from "@rap/protocol";
+import {
+  type Awaitable,
+  type CallKind,
+  type Codec,
+  decodeMetadata,
+  Metadata,
+  messageOf,
+  type OpenHead,
+  RapError,
+  Shape,
+} from "@rap/protocol";
 import { type Stream, type StreamSink, WheelEntry } from "@rap/transport";
 import { failureOf } from "./failure";
 import type { Method } from "./registry";
@@ -51,6 +63,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   #gate: Gate | undefined;
   /** What the function streams out. */
   #iterator: AsyncIterator<unknown> | undefined;
+  /** Tells the processors that the call is over. */
+  #exit: ((error?: unknown) => void) | undefined;
   #started = false;
   #released = false;
 
@@ -74,6 +88,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#timeout = this.#ownTimeout ? own : head.timeout;
     this.#startedAt = this.#timeout > 0 ? connection.now() : 0;
     if (this.#timeout > 0) connection.server.wheel.add(this, this.#timeout);
+    this.#exit = connection.server.processors?.enter(this);
     if (head.shape === Shape.CHANNEL) this.#openChannel();
   }
 
@@ -182,9 +197,52 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     metadata: Metadata | undefined,
     cost: number,
   ): void {
-    if (this.#channel !== undefined) this.#channel.receive(bytes, start, end, owned, metadata, cost);
-    else if (!this.#started) this.#readArguments(bytes, start, end, owned);
-    else if (this.#inbox !== undefined) this.#readItem(this.#inbox, bytes, start, end, owned, cost);
+    let body: unknown;
+    try {
+      body = this.codec.decode(bytes, start, end, owned);
+    } catch (error) {
+      this.unreadable(error);
+      return;
+    }
+    this.receive(body, metadata, cost);
+  }
+
+  /** A message came: the arguments, or an item that the caller streams in. */
+  receive(body: unknown, metadata: Metadata | undefined, cost: number): void {
+    if (this.#channel !== undefined) this.#channel.receive(body, metadata, cost);
+    else if (!this.#started) this.#readArguments(body);
+    else this.#inbox?.push(body, metadata ?? NO_METADATA, cost);
+  }
+
+  /** A message cannot be read: it ends the call, or what the caller streams into it. */
+  unreadable(error: unknown): void {
+    const what = this.#started ? "a message for" : "the arguments of";
+    this.rejected(
+      new RapError("INVALID_ARGUMENT", `${what} ${this.#method.target} cannot be read: ${messageOf(error)}`, {
+        cause: error,
+      }),
+    );
+  }
+
+  /** A message was refused before the function saw it. */
+  rejected(error: unknown): void {
+    const failure = failureOf(error, this.#method.target, this.#connection.server);
+    if (!this.#started) {
+      this.#started = true;
+      return this.#finish(failure);
+    }
+    // The function may make of it what it likes; the caller learns how that ends.
+    this.#inbox?.end(failure);
+    if (this.#channel !== undefined) {
+      this.#stream.fail(failure);
+      this.#channel.fail(failure);
+    }
+  }
+
+  envelope(body: unknown, metadata: Metadata | undefined): Envelope {
+    const { name, group } = this.#method;
+    const beside = metadata ?? (this.#started ? new Metadata() : this.metadata);
+    return { body, metadata: beside, method: name, group, session: this.#session?.id };
   }
 
   onHeaders(): void {}
@@ -250,15 +308,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.cancel(error);
   }
 
-  #readArguments(bytes: Uint8Array, start: number, end: number, owned: boolean): void {
+  #readArguments(args: unknown): void {
     this.#started = true;
-    let args: unknown;
-    try {
-      args = this.#codec.decode(bytes, start, end, owned);
-    } catch (error) {
-      const message = `the arguments of ${this.#method.target} cannot be read: ${(error as Error).message}`;
-      return this.#finish(new RapError("INVALID_ARGUMENT", message, { cause: error }));
-    }
     if (this.#method.bind !== undefined) return this.#bind(args);
     if (Array.isArray(args)) this.#run(args);
     else {
@@ -355,11 +406,24 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   }
 
   #reply(value: unknown): void {
+    const { processors } = this.#connection.server;
+    if (processors === undefined) return this.#sendReply(value, undefined);
+    const reply = ({ body, metadata }: Envelope) => this.#sendReply(body, metadata.size > 0 ? metadata : undefined);
     try {
-      const body = this.#codec.encode(value, "result");
+      const message = processors.outbound("onResponse", this.envelope(value, undefined));
+      if (isPromise(message)) message.then(reply).then(undefined, (error: unknown) => this.#fail(error));
+      else reply(message);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #sendReply(value: unknown, metadata: Metadata | undefined): void {
+    try {
+      const body = this.codec.encode(value, "result");
       if (this.#headers !== undefined && this.#headers.size > 0) this.#stream.sendHeaders(this.#headers);
       const trailers = this.#trailers !== undefined && this.#trailers.size > 0;
-      this.#stream.send(body, false, !trailers);
+      this.#stream.send(body, false, !trailers, metadata);
       if (trailers) this.#stream.end(this.#trailers);
     } catch (error) {
       return this.#fail(error);
@@ -370,8 +434,9 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   /** Sends what an iterable gives, no faster than the caller takes it. Called inside the call's scope. */
   async pump(source: AsyncIterable<unknown>): Promise<void> {
     const stream = this.#stream;
-    const codec = this.#codec;
+    const codec = this.codec;
     const { checkResult } = this.#method;
+    const { processors } = this.#connection.server;
     const gate = new Gate();
     this.#gate = gate;
     try {
@@ -383,7 +448,9 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
         const next = await iterator.next();
         if (next.done === true || this.#cancelled !== undefined) break;
         const item = checkResult === undefined ? next.value : await checkResult(next.value);
-        if (!stream.send(codec.encode(item, "item"), false, false)) await gate.wait();
+        const sent =
+          processors === undefined ? stream.send(codec.encode(item, "item"), false, false) : await this.#sendItem(item);
+        if (!sent) await gate.wait();
       }
     } catch (error) {
       if (this.#cancelled === undefined) await this.endIterator();
@@ -392,6 +459,16 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
     stream.end(this.#trailers?.size ? this.#trailers : undefined);
     this.#release();
+  }
+
+  /** Sends an item through the processors; false when the next must wait. */
+  async #sendItem(item: unknown): Promise<boolean> {
+    const { body, metadata } = await this.#outbound(item, undefined);
+    return this.#stream.send(this.codec.encode(body, "item"), false, false, metadata.size > 0 ? metadata : undefined);
+  }
+
+  #outbound(body: unknown, metadata: Metadata | undefined): Awaitable<Envelope> {
+    return this.#connection.server.processors!.outbound("onResponse", this.envelope(body, metadata ?? new Metadata()));
   }
 
   /** Lets a generator that is not wanted any more run its `finally`. Called inside the call's scope. */
@@ -405,7 +482,13 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   #openChannel(): void {
     this.#started = true;
-    this.#channel = new StreamChannel(this.#stream, this.#codec, this.#connection.server.clock, this.#metadata);
+    this.#channel = new StreamChannel(
+      this.#stream,
+      this.codec,
+      this.#connection.server.clock,
+      this.#metadata,
+      this.#connection.server.processors === undefined ? undefined : (body, metadata) => this.#outbound(body, metadata),
+    );
     // The function runs when the frame that opened the channel was handled whole.
     queueMicrotask(() => void this.#runChannel(this.#channel!));
   }
@@ -420,6 +503,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
         const failure = failureOf(error, this.#method.target, this.#connection.server);
         this.#stream.fail(failure);
         channel.fail(failure);
+        return this.#release(failure);
       }
     }
     if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
@@ -439,13 +523,14 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
       this.#lost(unsendable);
       this.#stream.fail(new RapError(error.code, "the error itself cannot be sent"));
     }
-    this.#release();
+    this.#release(error);
   }
 
   /** The function is done: the call's place is free. What the caller still sends is not looked at. */
-  #release(): void {
+  #release(error?: RapError): void {
     if (this.#released) return;
     this.#released = true;
+    this.#exit?.(error);
     if (this.slot >= 0) this.#connection.server.wheel.remove(this);
     if (!this.#stream.remoteDone) this.#stream.detach();
     this.#connection.release(this.#stream.shape);
@@ -457,16 +542,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     if (this.#stream.remoteDone) this.#inbox.end();
   }
 
-  #readItem(inbox: Inbox<unknown>, bytes: Uint8Array, start: number, end: number, owned: boolean, cost: number): void {
-    try {
-      inbox.push(this.#codec.decode(bytes, start, end, owned), NO_METADATA, cost);
-    } catch (error) {
-      const message = `an item for ${this.#method.target} cannot be read: ${(error as Error).message}`;
-      inbox.end(new RapError("INVALID_ARGUMENT", message, { cause: error }));
-    }
-  }
-
-  get #codec(): Codec {
+  get codec(): Codec {
     return this.#stream.connection.codec;
   }
 

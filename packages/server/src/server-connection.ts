@@ -1,4 +1,4 @@
-import { type Connection as ConnectionInfo, runConnMiddleware, type ServerSession } from "@rap/core";
+import { type Connection as ConnectionInfo, ProcessedSink, runConnMiddleware, type ServerSession } from "@rap/core";
 import { GoawayCode, type Metadata, type MetadataValue, type OpenHead, RapError, Shape } from "@rap/protocol";
 import { Connection, type ConnectionHost, type Socket, type Stream, type StreamSink } from "@rap/transport";
 import { ServerCall } from "./answer";
@@ -100,7 +100,9 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
     const method = this.#find(head, bytes);
     this.#take(head.shape);
     try {
-      return new ServerCall(this, stream, method, head, bytes);
+      const call = new ServerCall(this, stream, method, head, bytes);
+      const { processors } = this.server;
+      return processors === undefined ? call : new ProcessedSink(call, processors, "onRequest");
     } catch (error) {
       this.release(head.shape);
       throw error;
@@ -114,7 +116,10 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
 
   /** Cancels what runs, telling the callers. */
   abortCalls(error: RapError): void {
-    for (const { sink } of this.wire.openStreams()) if (sink instanceof ServerCall) sink.abort(error);
+    for (const { sink } of this.wire.openStreams()) {
+      const call = sink instanceof ProcessedSink ? sink.target : sink;
+      if (call instanceof ServerCall) call.abort(error);
+    }
   }
 
   /** A call's function has finished: its place is free. */

@@ -16,6 +16,8 @@ import {
   lifecycleEvents,
   type MessageMiddleware,
   type MethodOptions,
+  type Processor,
+  ProcessorChain,
   RANDOM,
   runEvents,
   startParts,
@@ -117,6 +119,8 @@ export interface ServerCore extends FailureOptions {
   readonly workers: WorkerPool;
   readonly connMiddleware: readonly ConnMiddleware[];
   readonly messageMiddleware: readonly MessageMiddleware[];
+  /** undefined while none is loaded: then nothing on a call's way asks for them. */
+  processors: ProcessorChain | undefined;
   inFlight: number;
   left(connection: ServerConnection, error: RapError | undefined): void;
 }
@@ -136,7 +140,7 @@ export class Server implements AsyncDisposable, Host {
   readonly #connMiddleware: ConnMiddleware[] = [];
   readonly #messageMiddleware: MessageMiddleware[] = [];
   /** All that was loaded, in that order. */
-  readonly #parts: Lifecycle[] = [];
+  readonly #parts: (Lifecycle | Processor)[] = [];
   #listeners: Listener[] = [];
   #state: ServerState = "idle";
   #stopping: Promise<void> | undefined;
@@ -170,6 +174,7 @@ export class Server implements AsyncDisposable, Host {
       workers: new WorkerPool({}),
       connMiddleware: this.#connMiddleware,
       messageMiddleware: this.#messageMiddleware,
+      processors: undefined,
       inFlight: 0,
       left: (connection, error) => this.#left(connection, error),
     };
@@ -217,9 +222,26 @@ export class Server implements AsyncDisposable, Host {
     return this;
   }
 
-  /** The same for one or more given as arguments. */
-  use(...list: (ConnMiddleware | MessageMiddleware)[]): this {
-    return this.loadMiddleware(list);
+  /**
+   * Adds processors; what is received goes through them in reverse, what is sent in order. Throws a TypeError for one
+   * that is loaded already.
+   */
+  loadProcessor(list: readonly Processor[]): this {
+    this.#core.processors ??= new ProcessorChain();
+    for (const processor of list) {
+      this.#core.processors.load(processor);
+      this.#parts.push(processor);
+    }
+    return this;
+  }
+
+  /** Adds middleware and processors alike. */
+  use(...list: (ConnMiddleware | MessageMiddleware | Processor)[]): this {
+    for (const part of list) {
+      if ("dispatch" in part) this.#load(part);
+      else this.loadProcessor([part]);
+    }
+    return this;
   }
 
   /** Adds functions to run before the server listens; one that throws keeps it from starting. */
@@ -255,7 +277,7 @@ export class Server implements AsyncDisposable, Host {
     if (first) {
       this.#state = "starting";
       try {
-        await startParts(this.#events.beforeStart, this.#parts, this);
+        await startParts(this.#events.beforeStart, this.#parts, this, this.#failed);
       } catch (error) {
         this.#state = "idle";
         throw error;
@@ -267,7 +289,7 @@ export class Server implements AsyncDisposable, Host {
       listener = await transport.listen(address, (socket) => this.#accept(socket));
     } catch (error) {
       if (first) {
-        await stopParts(this.#parts, [], this);
+        await stopParts(this.#parts, [], this, this.#failed);
         this.#state = "idle";
       }
       throw error;
@@ -278,7 +300,7 @@ export class Server implements AsyncDisposable, Host {
     }
     this.#listeners.push(listener);
     this.#state = "listening";
-    if (first) await runEvents(this.#events.afterStart, this.#logger);
+    if (first) await runEvents(this.#events.afterStart, this.#failed);
     options.signal?.addEventListener("abort", () => void this.shutdown(), { once: true });
     return { host: listener.host, port: listener.port };
   }
@@ -342,7 +364,7 @@ export class Server implements AsyncDisposable, Host {
   async #stop({ graceMs, signal }: { graceMs?: number; signal?: AbortSignal }): Promise<void> {
     const started = this.#state !== "idle";
     this.#state = "draining";
-    await runEvents(started ? this.#events.beforeStop : [], this.#logger);
+    await runEvents(started ? this.#events.beforeStop : [], this.#failed);
     const grace = graceMs ?? this.#options.drainTimeout ?? this.#core.limits.shutdownGrace;
     await Promise.all(this.#listeners.map((listener) => listener.close()));
     for (const connection of [...this.#connections]) connection.wire.drain("the server is shutting down");
@@ -356,8 +378,12 @@ export class Server implements AsyncDisposable, Host {
     await this.#core.workers.close();
     this.#core.wheel.stop();
     this.#state = "stopped";
-    await stopParts(started ? this.#parts : [], this.#events.afterStop, this);
+    await stopParts(started ? this.#parts : [], this.#events.afterStop, this, this.#failed);
   }
+
+  readonly #failed = (error: unknown): void => {
+    this.#logger.error({ err: error }, "a lifecycle event failed");
+  };
 
   #load(part: ConnMiddleware | MessageMiddleware): void {
     if (this.#parts.includes(part)) throw loadError("a middleware is loaded already");

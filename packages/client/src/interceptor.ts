@@ -1,0 +1,41 @@
+import { Metadata, type MetadataValue } from "@rap/protocol";
+import type { CallOptions } from "./options";
+import type { CallArguments, Target } from "./send";
+
+/** A call on its way out; an interceptor may change its arguments and options. */
+export interface OutgoingCall {
+  readonly method: string;
+  readonly group: string;
+  args: CallArguments;
+  options: CallOptions;
+  readonly attempt: number;
+}
+
+/**
+ * Wraps every call of a client, the first loaded outermost. `next(call)` gives the result: for a call that streams
+ * the stream, for a channel the channel.
+ */
+export type Interceptor = (call: OutgoingCall, next: (call: OutgoingCall) => Promise<unknown>) => Promise<unknown>;
+
+/** Takes a call through a list of interceptors and then to `send`. */
+export function intercept(
+  list: readonly Interceptor[],
+  target: Target,
+  args: CallArguments,
+  send: (target: Target, args: CallArguments) => Awaited<unknown>,
+): Promise<unknown> {
+  const { name, group } = target;
+  const options: CallOptions = { ...target.options };
+  if (options.metadata instanceof Metadata) options.metadata = recordOf(options.metadata);
+  const run = async (index: number, call: OutgoingCall): Promise<unknown> => {
+    const interceptor = list[index];
+    if (interceptor === undefined) return send({ ...target, options: call.options }, call.args);
+    return interceptor(call, (changed = call) => run(index + 1, changed));
+  };
+  return run(0, { method: name, group, args, options, attempt: 1 });
+}
+
+/** Metadata as a plain record, which can be spread. */
+function recordOf(metadata: Metadata): Record<string, readonly MetadataValue[]> {
+  return Object.fromEntries([...metadata].map(([key]) => [key, metadata.getAll(key)]));
+}

@@ -1,0 +1,207 @@
+import type { Awaitable, CallKind, Codec, Metadata, RapError } from "@rap/protocol";
+import type { Host } from "./host";
+
+/** One message of a call on its way: arguments, a result, an item of a stream or channel. */
+export interface Envelope {
+  /** The value; a processor may replace it. */
+  body: unknown;
+  /** What travels beside this message: with arguments the call's metadata. A processor may change it. */
+  readonly metadata: Metadata;
+  readonly method: string;
+  readonly group: string;
+  /** Id of the call's session, if it is in one. */
+  readonly session: string | undefined;
+}
+
+/** A call, as processors are told of it. */
+export interface ProcessedCall {
+  readonly method: string;
+  readonly group: string;
+  readonly kind: CallKind;
+  readonly metadata: Metadata;
+}
+
+/**
+ * Handles every message of every call, whatever its shape. Client and server load the same list: what is sent goes
+ * through it in order, what is received in reverse. Sync or async, messages of a call keep their order. A processor
+ * that throws fails that call.
+ */
+export interface Processor {
+  readonly kind?: "processor";
+  /** A message from client to server: on the client before it is sent, on the server before the function sees it. */
+  onRequest?(message: Envelope): Awaitable<Envelope>;
+  /** A message from server to client: on the server before it is sent, on the client before the caller sees it. */
+  onResponse?(message: Envelope): Awaitable<Envelope>;
+  /** A call begins. */
+  onContextEnter?(call: ProcessedCall): void;
+  /** A call that was entered is over; `error` if it failed. */
+  onContextExit?(call: ProcessedCall, error?: unknown): void;
+  /** Before the server listens, or the client connects. */
+  onStart?(host?: Host): Awaitable<void>;
+  /** After the server has stopped, or the client. */
+  onStop?(host?: Host): Awaitable<void>;
+}
+
+type Step = "onRequest" | "onResponse";
+
+/** The processors of one side, in the order in which they were loaded. */
+export class ProcessorChain {
+  readonly #list: Processor[] = [];
+
+  get list(): readonly Processor[] {
+    return this.#list;
+  }
+
+  /** Adds to those that are loaded already. Throws a TypeError for one that is loaded or is none. */
+  load(processor: Processor): void {
+    if (typeof processor !== "object" || processor === null) throw loadError("a processor is an object");
+    if (this.#list.includes(processor)) throw loadError("a processor is loaded already");
+    this.#list.push(processor);
+  }
+
+  /** Takes a message that is to be sent through the list. A promise only if a processor gives one. */
+  outbound(step: Step, message: Envelope): Awaitable<Envelope> {
+    return this.#run(step, message, 0, 1);
+  }
+
+  /** Takes a message that was received through the list in reverse. */
+  inbound(step: Step, message: Envelope): Awaitable<Envelope> {
+    return this.#run(step, message, this.#list.length - 1, -1);
+  }
+
+  /** Tells all that a call begins; gives the function that tells those who were told of its end. */
+  enter(call: ProcessedCall): (error?: unknown) => void {
+    const entered: Processor[] = [];
+    const exit = (error?: unknown): void => {
+      for (const processor of entered.splice(0).reverse()) {
+        try {
+          processor.onContextExit?.(call, error);
+        } catch (thrown) {
+          process.emitWarning(thrown as Error, { detail: "onContextExit of a processor failed" });
+        }
+      }
+    };
+    try {
+      for (const processor of this.#list) {
+        processor.onContextEnter?.(call);
+        entered.push(processor);
+      }
+    } catch (error) {
+      exit(error);
+      throw error;
+    }
+    return exit;
+  }
+
+  #run(step: Step, message: Envelope, from: number, by: 1 | -1): Awaitable<Envelope> {
+    let current = message;
+    for (let index = from; index >= 0 && index < this.#list.length; index += by) {
+      const next = this.#list[index]![step]?.(current) ?? current;
+      if (isPromise(next)) return next.then((changed) => this.#run(step, changed, index + by, by));
+      current = next;
+    }
+    return current;
+  }
+}
+
+/** Runs tasks one after the other. As long as none is asynchronous each runs at once. */
+export class Sequence {
+  #last: PromiseLike<void> | undefined;
+
+  /** `task` handles its own errors. */
+  run(task: () => Awaitable<void>): void {
+    const last = this.#last;
+    const running = last === undefined ? task() : last.then(task);
+    if (!isPromise(running)) return;
+    const next: PromiseLike<void> = running.then(() => {
+      if (this.#last === next) this.#last = undefined;
+    });
+    this.#last = next;
+  }
+}
+
+/** The call behind a `ProcessedSink`. */
+export interface MessageTarget {
+  readonly codec: Codec;
+  /** The envelope of a message that came. */
+  envelope(body: unknown, metadata: Metadata | undefined): Envelope;
+  /** A message, through all processors. */
+  receive(body: unknown, metadata: Metadata | undefined, cost: number): void;
+  /** A message that the codec refused. */
+  unreadable(error: unknown): void;
+  /** A processor threw. */
+  rejected(error: unknown): void;
+  onHeaders(metadata: Metadata): void;
+  onEnd(trailers: Metadata | undefined): void;
+  onReset(error: RapError | undefined): void;
+  onWritable(): void;
+}
+
+/** Stands between a stream and its call: takes each message that comes through the processors, in order. */
+export class ProcessedSink {
+  readonly target: MessageTarget;
+  readonly #chain: ProcessorChain;
+  readonly #step: Step;
+  readonly #sequence = new Sequence();
+
+  constructor(target: MessageTarget, chain: ProcessorChain, step: Step) {
+    this.target = target;
+    this.#chain = chain;
+    this.#step = step;
+  }
+
+  onMessage(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    owned: boolean,
+    metadata: Metadata | undefined,
+    cost: number,
+  ): void {
+    let body: unknown;
+    try {
+      body = this.target.codec.decode(bytes, start, end, owned);
+    } catch (error) {
+      this.target.unreadable(error);
+      return;
+    }
+    this.#sequence.run(() => this.#process(body, metadata, cost));
+  }
+
+  onHeaders(metadata: Metadata): void {
+    this.#sequence.run(() => this.target.onHeaders(metadata));
+  }
+
+  onEnd(trailers: Metadata | undefined): void {
+    this.#sequence.run(() => this.target.onEnd(trailers));
+  }
+
+  onReset(error: RapError | undefined): void {
+    // A server's error comes after its messages; a caller that cancels waits for nothing.
+    if (this.#step === "onRequest") this.target.onReset(error);
+    else this.#sequence.run(() => this.target.onReset(error));
+  }
+
+  onWritable(): void {
+    this.target.onWritable();
+  }
+
+  #process(body: unknown, metadata: Metadata | undefined, cost: number): Awaitable<void> {
+    const deliver = (message: Envelope) => this.target.receive(message.body, message.metadata, cost);
+    const reject = (error: unknown) => this.target.rejected(error);
+    try {
+      const message = this.#chain.inbound(this.#step, this.target.envelope(body, metadata));
+      return isPromise(message) ? message.then(deliver).then(undefined, reject) : deliver(message);
+    } catch (error) {
+      reject(error);
+    }
+  }
+}
+
+export function isPromise<T>(value: Awaitable<T>): value is PromiseLike<T> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
+
+function loadError(message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: "ERR_RAP_LOAD" });
+}
