@@ -1,21 +1,28 @@
 /**
  * Packs every published package and uses each of `ONLY` as its user would: installed alone in an empty project outside
- * of the workspace, from CommonJS, ESM and both kinds of TypeScript. The code that is run is in `.ci/install`.
+ * of the workspace, from CommonJS, ESM and both kinds of TypeScript. Then the one project serves and the other calls.
+ * The code that is run is in `.ci/install`.
  */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const ONLY = ["client", "server"];
+/** What is installed alone, and all that it may bring along that is not ours. */
+const ONLY = {
+  client: ["@msgpack/msgpack", "@standard-schema/spec", "reflect-metadata", "tslib", "tsyringe"],
+  server: ["@msgpack/msgpack", "@standard-schema/spec", "piscina", "reflect-metadata", "tslib", "tsyringe"],
+};
+/** Optional builds for one platform, of piscina. */
+const OF_PLATFORM = /^@napi-rs\//;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const snippets = join(root, ".ci/install");
 const tsc = join(root, "node_modules/typescript/bin/tsc");
 const temporary = mkdtempSync(join(tmpdir(), "rap-install-"));
-const run = (cwd, command, ...args) =>
-  execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], shell: false });
 const json = (...path) => JSON.parse(readFileSync(join(root, ...path), "utf8"));
 
 const published = new Map(
@@ -25,6 +32,20 @@ const published = new Map(
     .map(({ folder, manifest }) => [manifest.name, { folder, manifest }]),
 );
 
+/** What a command prints; when it fails that is in the error. */
+function run(cwd, command, ...args) {
+  try {
+    return execFileSync(command, args, {
+      cwd,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+      timeout: 120_000,
+    });
+  } catch (error) {
+    throw new Error(`${[command, ...args].join(" ")}\n${error.stdout}`, { cause: error });
+  }
+}
+
 /** A package and all of ours that it needs. */
 function closure(name, found = new Set()) {
   if (!published.has(name) || found.has(name)) return found;
@@ -33,72 +54,130 @@ function closure(name, found = new Set()) {
   return found;
 }
 
+/** The tarballs of all packages, as npm names a file. */
 function pack() {
   const tarballs = new Map();
   for (const [name, { folder }] of published) {
-    const [{ filename }] = JSON.parse(
+    const [{ filename, files }] = JSON.parse(
       run(join(root, "packages", folder), "npm", "pack", "--json", "--ignore-scripts", "--pack-destination", temporary),
+    );
+    const paths = files.map(({ path }) => path);
+    for (const path of ["LICENSE", "README.md", "dist/index.js", "dist/index.d.ts.map", "src/index.ts"]) {
+      assert.ok(paths.includes(path), `${name} is published without ${path}`);
+    }
+    assert.deepEqual(
+      paths.filter((path) => /tsbuildinfo$|\.test\.|^test\//.test(path)),
+      [],
+      `published by ${name}`,
     );
     tarballs.set(name, `file:${join(temporary, filename)}`);
   }
   return tarballs;
 }
 
-function use(short, tarballs) {
+/** An empty project with one package of ours, which brings the others it needs. */
+function install(short, tarballs) {
   const name = `@rap/${short}`;
   const project = join(temporary, short);
   const needed = closure(name);
   mkdirSync(project);
   const overrides = [...needed].filter((other) => other !== name).map((other) => [other, tarballs.get(other)]);
-  writeFileSync(
-    join(project, "package.json"),
-    JSON.stringify({
-      private: true,
-      dependencies: { [name]: tarballs.get(name) },
-      devDependencies: { "@types/node": json("package.json").devDependencies["@types/node"] },
-      overrides: Object.fromEntries(overrides),
-    }),
-  );
+  writeJson(join(project, "package.json"), {
+    private: true,
+    dependencies: { [name]: tarballs.get(name) },
+    overrides: Object.fromEntries(overrides),
+  });
   run(project, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline");
 
-  const installed = readdirSync(join(project, "node_modules/@rap")).map((other) => `@rap/${other}`);
-  assert.deepEqual(installed.sort(), [...needed].sort(), `what installing ${name} installs`);
-  console.log(`${name}: installed with ${installed.length - 1} more of ours`);
+  const installed = installedIn(project).filter((other) => !OF_PLATFORM.test(other));
+  assert.deepEqual(installed, [...needed, ...ONLY[short]].sort(), `what installing ${name} installs`);
+  const kilobytes = Number.parseInt(run(project, "du", "-sk", "node_modules"), 10);
+  console.log(`${name}: installs ${installed.length} packages, ${(kilobytes / 1024).toFixed(1)} MiB`);
+  return project;
+}
 
-  const files = readdirSync(join(root, ".ci/install")).filter((file) => file.startsWith(`${short}.`));
-  for (const file of files) cpSync(join(root, ".ci/install", file), join(project, file));
-  for (const file of files.filter((other) => /\.[cm]js$/.test(other))) {
-    run(project, process.execPath, file);
-    console.log(`${name}: ${file} runs`);
+function installedIn(project) {
+  const folder = join(project, "node_modules");
+  return readdirSync(folder)
+    .filter((name) => !name.startsWith("."))
+    .flatMap((name) => (name.startsWith("@") ? readdirSync(join(folder, name)).map((own) => `${name}/${own}`) : name))
+    .sort();
+}
+
+function checkTypes(short, project) {
+  const files = [`${short}.cts`, `${short}.mts`];
+  for (const file of files) copyFileSync(join(snippets, `${short}.ts`), join(project, file));
+  writeJson(join(project, "tsconfig.json"), {
+    compilerOptions: {
+      module: "node16",
+      target: "es2022",
+      lib: ["es2022", "esnext.disposable"],
+      types: ["node"],
+      typeRoots: [join(root, "node_modules/@types")],
+      strict: true,
+      skipLibCheck: false,
+      experimentalDecorators: true,
+      noEmit: true,
+    },
+    files,
+  });
+  run(project, process.execPath, tsc, "-p", project);
+  console.log(`@rap/${short}: ${files.join(" and ")} check with module node16, strict, skipLibCheck false`);
+}
+
+/** The one project serves, the other calls, each from CommonJS and from ESM. */
+async function call({ client, server }) {
+  for (const file of readdirSync(snippets)) {
+    if (/^client\.[cm]js$/.test(file)) copyFileSync(join(snippets, file), join(client, file));
+    else if (/\.[cm]js$/.test(file)) copyFileSync(join(snippets, file), join(server, file));
   }
-  const typed = files.filter((file) => /\.[cm]ts$/.test(file));
-  writeFileSync(
-    join(project, "tsconfig.json"),
-    JSON.stringify({
-      compilerOptions: {
-        module: "node16",
-        target: "es2022",
-        lib: ["es2022"],
-        types: ["node"],
-        strict: true,
-        skipLibCheck: false,
-        noEmit: true,
-      },
-      files: typed,
-    }),
-  );
-  try {
-    run(project, process.execPath, tsc, "-p", project);
-  } catch (error) {
-    throw new Error(`${typed.join(", ")}\n${error.stdout}`);
+  for (const serving of ["server.cjs", "server.mjs"]) {
+    const child = spawn(process.execPath, [serving], { cwd: server, stdio: ["pipe", "pipe", "inherit"] });
+    const exit = once(child, "exit");
+    try {
+      const address = await Promise.race([once(child.stdout, "data"), exit.then(() => [""])]);
+      for (const calling of ["client.cjs", "client.mjs"]) {
+        run(client, process.execPath, calling, String(address[0]).trim());
+        console.log(`${calling} calls ${serving}`);
+      }
+      child.stdin.end();
+      const late = setTimeout(() => child.kill("SIGKILL"), 10_000);
+      assert.deepEqual(await exit, [0, null], `${serving} did not shut down`);
+      clearTimeout(late);
+    } finally {
+      child.kill();
+    }
   }
-  console.log(`${name}: ${typed.join(" and ")} check with module node16, strict, skipLibCheck false`);
+}
+
+/** Milliseconds that a fresh process takes longer with the import than without. */
+function importTime(project, name) {
+  const time = (code) => {
+    const started = performance.now();
+    run(project, process.execPath, "-e", code);
+    return performance.now() - started;
+  };
+  const rounds = Array.from({ length: 5 }, () => [time(`require("${name}")`), time("")]);
+  const [loaded, empty] = [0, 1].map((column) => rounds.map((round) => round[column]).sort((a, b) => a - b)[2]);
+  return loaded - empty;
+}
+
+function writeJson(path, value) {
+  writeFileSync(path, JSON.stringify(value));
 }
 
 try {
   run(root, process.execPath, tsc, "-b");
   const tarballs = pack();
-  for (const short of ONLY) use(short, tarballs);
+  const projects = {};
+  for (const short of Object.keys(ONLY)) {
+    projects[short] = install(short, tarballs);
+    checkTypes(short, projects[short]);
+  }
+  await call(projects);
+  for (const [short, project] of Object.entries(projects)) {
+    console.log(`@rap/${short}: require takes ${Math.round(importTime(project, `@rap/${short}`))} ms`);
+  }
 } finally {
   rmSync(temporary, { recursive: true, force: true });
 }
