@@ -122,7 +122,7 @@ export class Pool {
         queue.shift()?.begin(connection);
       }
     }
-    for (const session of this.sessions) session.serve();
+    if (this.sessions.size > 0) for (const session of this.sessions) session.serve();
     if (this.#onQuiet !== undefined && this.#quiet()) this.#onQuiet();
   }
 

@@ -69,6 +69,8 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   #streamArg = -1;
   #timeout = 0;
   #retried = false;
+  /** Whether a part of the time went by before the call was sent. */
+  #waited = false;
   #scope: CallScope | undefined;
   #session: ClientSession | undefined;
   #scopeSignal: AbortSignal | undefined;
@@ -164,6 +166,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     ) {
       // It provably never ran, so it can go elsewhere, once.
       this.#retried = true;
+      this.#waited = true;
       this.stream = undefined;
       if (!this.settled) this.#tryDispatch();
       return;
@@ -310,9 +313,10 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
 
   /** To the session's connection, to the least busy one, or to those who wait. */
   #dispatch(): void {
-    if (this.#session !== undefined) return this.#session.launch(this);
-    const connection = this.core.pool.pick(this.shape);
-    if (connection !== undefined) this.begin(connection);
+    const connection = this.#session === undefined ? this.core.pool.pick(this.shape) : this.#session.pick(this.shape);
+    if (connection !== undefined) return this.begin(connection);
+    this.#waited = true;
+    if (this.#session !== undefined) this.#session.enqueue(this);
     else this.core.pool.enqueue(this, this.options.waitForReady ?? true);
   }
 
@@ -344,6 +348,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     });
     const go = (processed: Envelope) => {
       if (this.settled) return;
+      this.#waited = true;
       this.#args = processed.body as CallArguments;
       if (processed.metadata.size > 0) this.#metadata = encodeMetadata(processed.metadata);
       this.#tryDispatch();
@@ -363,7 +368,8 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
 
   #open(connection: Connection): void {
     const { shape, target } = this;
-    const timeout = this.slot < 0 ? 0 : Math.max(1, Math.ceil(this.due - this.core.wheel.now()));
+    const left = this.#waited ? this.due - this.core.wheel.now() : this.#timeout;
+    const timeout = this.slot < 0 ? 0 : Math.max(1, Math.ceil(left));
     const body = shape === Shapes.CHANNEL ? undefined : connection.codec.encode(this.#args, "args");
     const end = shape === Shapes.UNARY || shape === Shapes.SERVER_STREAM;
     const { processors } = this.core;

@@ -95,12 +95,16 @@ export class ClientSession implements Session {
 
   // From calls and the pool.
 
-  /** Sends a call on the session's connection, now or when there is room. Throws RapError when it is gone. */
-  launch(call: Waiting): void {
+  /** The session's connection if it has room for a call of this shape. Throws RapError when it is gone. */
+  pick(shape: Shape): Connection | undefined {
     if (this.#closed) throw closedError();
     if (this.#connection.draining) throw this.#lost();
-    if (this.#connection.hasRoom(call.shape)) call.begin(this.#connection);
-    else this.#queue(call.shape).push(call);
+    return this.#connection.hasRoom(shape) ? this.#connection : undefined;
+  }
+
+  /** Lets a call wait for room. */
+  enqueue(call: Waiting): void {
+    this.#queue(call.shape).push(call);
   }
 
   /** A call waits no more. */
