@@ -29,6 +29,8 @@ export {
   type MetadataInit,
   RapError,
 } from "@rap/protocol";
+export type { MethodDescription } from "./describe";
+export type { HealthStatus } from "./health";
 export { type Method, REGISTRY, Registry } from "./registry";
 export {
   type ListenOptions,

@@ -51,6 +51,8 @@ import {
 } from "@rap/transport";
 import { Dispatcher } from "./dispatcher";
 import type { FailureOptions } from "./failure";
+import { Health } from "./health";
+import { registerListing, registerReflection } from "./reflection";
 import { REGISTRY, Registry } from "./registry";
 import { ServerConnection } from "./server-connection";
 import { type Ctor, registerService, type ServiceOptions } from "./service";
@@ -83,6 +85,10 @@ export interface ServerOptions {
   logger?: Logger;
   /** Limits that differ from the defaults. */
   limits?: Partial<Limits>;
+  /** Serves `rap.health.v1`: `Check`, `Watch`, `List`. Default true. */
+  health?: boolean;
+  /** Serves `rap.reflection.v1`, which describes all that the caller may call. Default false. */
+  reflection?: boolean;
   /** Sends message and stack of any error to the caller. For development; default false. */
   exposeErrors?: boolean;
   /** Where services are resolved from, and codec, clock, logger … if they are registered there. */
@@ -137,6 +143,7 @@ export class Server implements AsyncDisposable, Host {
   readonly #connections = new Set<ServerConnection>();
   readonly #core: ServerCore;
   readonly #events = lifecycleEvents();
+  readonly #health = new Health();
   readonly #connMiddleware: ConnMiddleware[] = [];
   readonly #messageMiddleware: MessageMiddleware[] = [];
   /** All that was loaded, in that order. */
@@ -156,6 +163,9 @@ export class Server implements AsyncDisposable, Host {
     const clock = this.#injected(CLOCK, () => systemClock);
     this.#registry = this.#injected(REGISTRY, () => new Registry(this.#logger));
     registerSessions(this.#registry);
+    registerListing(this.#registry);
+    if (options.health !== false) this.#health.register(this.#registry);
+    if (options.reflection === true) registerReflection(this.#registry);
     const table = options.limits === undefined ? this.#injected(LIMITS, limits) : limits(options.limits);
     this.#core = {
       limits: table,
@@ -357,6 +367,11 @@ export class Server implements AsyncDisposable, Host {
     return [...this.#connections];
   }
 
+  /** What health checks say of a service; `""` is the whole server, which serves until it drains. */
+  setHealth(service: string, status: "SERVING" | "NOT_SERVING"): void {
+    this.#health.set(service, status);
+  }
+
   stats(): ServerStats {
     return { connections: this.#connections.size, inFlight: this.#core.inFlight, timers: this.#core.wheel.size };
   }
@@ -364,6 +379,7 @@ export class Server implements AsyncDisposable, Host {
   async #stop({ graceMs, signal }: { graceMs?: number; signal?: AbortSignal }): Promise<void> {
     const started = this.#state !== "idle";
     this.#state = "draining";
+    this.#health.drain();
     await runEvents(started ? this.#events.beforeStop : [], this.#failed);
     const grace = graceMs ?? this.#options.drainTimeout ?? this.#core.limits.shutdownGrace;
     await Promise.all(this.#listeners.map((listener) => listener.close()));
