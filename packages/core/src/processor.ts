@@ -1,4 +1,4 @@
-import type { Awaitable, CallKind, Codec, Metadata, RapError } from "@rap/protocol";
+import type { Awaitable, CallKind, Codec, Metadata, RapError, SecureLayer } from "@rap/protocol";
 import type { Host } from "./host";
 
 /** One message of a call on its way: arguments, a result, an item of a stream or channel. */
@@ -32,6 +32,8 @@ export interface Processor {
   onRequest?(message: Envelope): Awaitable<Envelope>;
   /** A message from server to client: on the server before it is sent, on the client before the caller sees it. */
   onResponse?(message: Envelope): Awaitable<Envelope>;
+  /** Makes every connection secure below the codec, before any message: the crypto plugin has one. */
+  readonly secure?: SecureLayer;
   /** A call begins. */
   onContextEnter?(call: ProcessedCall): void;
   /** A call that was entered is over; `error` if it failed. */
