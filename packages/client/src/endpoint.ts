@@ -126,7 +126,7 @@ export class Endpoint implements ConnectionHost {
     this.#timer = undefined;
     const dialling = new AbortController();
     this.#dialling = dialling;
-    const { clock, limits, wheel, codecs, info, metadata } = this.#core;
+    const { clock, limits, wheel, codecs, info, metadata, processors } = this.#core;
     const timer = clock.setTimeout(
       () => dialling.abort(new RapError("UNAVAILABLE", `no connection within ${limits.connectTimeout} ms`)),
       limits.connectTimeout,
@@ -137,7 +137,16 @@ export class Endpoint implements ConnectionHost {
         socket.destroy();
         throw dialling.signal.reason;
       }
-      this.#connection = new Connection(socket, { role: "client", host: this, limits, wheel, codecs, info, metadata });
+      this.#connection = new Connection(socket, {
+        role: "client",
+        host: this,
+        limits,
+        wheel,
+        codecs,
+        info,
+        metadata,
+        secure: processors?.secure,
+      });
     } catch (error) {
       this.#failed(this.#dialError(error));
     } finally {

@@ -58,7 +58,15 @@ export class ProcessorChain {
   load(processor: Processor): void {
     if (typeof processor !== "object" || processor === null) throw loadError("a processor is an object");
     if (this.#list.includes(processor)) throw loadError("a processor is loaded already");
+    if (processor.secure !== undefined && this.secure !== undefined) {
+      throw loadError("a processor that makes connections secure is loaded already");
+    }
     this.#list.push(processor);
+  }
+
+  /** What makes connections secure, if one of the processors does. */
+  get secure(): SecureLayer | undefined {
+    return this.#list.find(({ secure }) => secure !== undefined)?.secure;
   }
 
   /** Takes a message that is to be sent through the list. A promise only if a processor gives one. */

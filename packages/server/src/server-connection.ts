@@ -21,8 +21,9 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
 
   constructor(server: ServerCore, socket: Socket) {
     this.server = server;
-    const { limits, wheel, codecs, info } = server;
-    this.wire = new Connection(socket, { role: "server", host: this, limits, wheel, codecs, info });
+    const { limits, wheel, codecs, info, processors } = server;
+    const secure = processors?.secure;
+    this.wire = new Connection(socket, { role: "server", host: this, limits, wheel, codecs, info, secure });
     this.id = `c${this.wire.id}`;
   }
 

@@ -4,23 +4,21 @@ import {
   copyBytes,
   decodeError,
   decodeGoaway,
-  decodeHello,
   decodeMetadata,
   encodeError,
   encodeGoaway,
-  encodeHello,
   Flag,
+  type FrameCipher,
   FrameReader,
   type FrameSink,
   FramingError,
   GoawayCode,
   goawayName,
+  HEAD_BYTES,
   type Hello,
   Kind,
   type Limits,
   MAX_STREAM_ID,
-  type Metadata,
-  MINOR_VERSION,
   OPTIONAL_KIND,
   type OpenHead,
   openHead,
@@ -37,11 +35,13 @@ import {
 } from "@rap/protocol";
 import { Bucket } from "./bucket";
 import { ReceiveWindow, SendWindow } from "./credit";
+import { Handshake, type HandshakeOptions } from "./handshake";
 import { Keepalive } from "./keepalive";
 import { Outbox, SMALL_BYTES } from "./outbox";
 import { Stream, type StreamSink } from "./stream";
 import { type FrameTrace, frameTrace } from "./trace";
 import type { Socket, SocketHandler } from "./transport";
+import { Untrusted, Violation } from "./violation";
 import { type TimerWheel, WheelEntry } from "./wheel";
 
 /** What a connection tells the client or server that it belongs to. None of these may throw. */
@@ -63,17 +63,9 @@ export interface ConnectionHost {
   onClose(connection: Connection, error: RapError | undefined): void;
 }
 
-export interface ConnectionOptions {
-  role: "client" | "server";
+export interface ConnectionOptions extends HandshakeOptions {
   host: ConnectionHost;
-  limits: Limits;
   wheel: TimerWheel;
-  /** In order of preference; the first that both sides know is used. */
-  codecs: readonly Codec[];
-  /** Who this is, for people: name and version. */
-  info: string;
-  /** Sent with the handshake. */
-  metadata?: Metadata | undefined;
 }
 
 /** Numbers of one connection since it began. */
@@ -94,16 +86,6 @@ export interface ConnectionStats {
   buffered: number;
   /** Streams that wait for the connection's credit. */
   waitingForCredit: number;
-}
-
-/** What a peer did that no peer may do. Ends the connection. */
-class Violation extends Error {
-  constructor(
-    readonly code: GoawayCode,
-    message: string,
-  ) {
-    super(message);
-  }
 }
 
 const NO_LIMITS_YET = { streamWindowBytes: 0, streamWindowMessages: 0, keepaliveInterval: 0 } as Hello;
@@ -133,7 +115,6 @@ export class Connection implements SocketHandler, FrameSink {
   messagesSent = 0;
   messagesReceived = 0;
 
-  readonly #options: ConnectionOptions;
   readonly #host: ConnectionHost;
   readonly #reader: FrameReader;
   readonly #trace: FrameTrace | undefined;
@@ -142,8 +123,9 @@ export class Connection implements SocketHandler, FrameSink {
   readonly #receiveWindow: ReceiveWindow;
   readonly #glitches: Bucket;
   readonly #pings: Bucket;
-  readonly #handshake: Watch;
-  #codec: Codec | undefined;
+  readonly #handshake: Handshake;
+  readonly #handshakeWatch: Watch;
+  #cipher: FrameCipher | undefined;
   #keepalive: Keepalive | undefined;
   #waiting: Set<Stream> | undefined;
   #nextId: number;
@@ -171,7 +153,6 @@ export class Connection implements SocketHandler, FrameSink {
     this.role = role;
     this.limits = limits;
     this.wheel = wheel;
-    this.#options = options;
     this.#host = options.host;
     this.#nextId = role === "client" ? 1 : 2;
     this.#reader = new FrameReader(this, limits.maxHandshakeBytes);
@@ -181,16 +162,17 @@ export class Connection implements SocketHandler, FrameSink {
     const now = wheel.now();
     this.#glitches = new Bucket(limits.glitchBurst, limits.glitchesPerSecond, now);
     this.#pings = new Bucket(limits.pingBurst, limits.pingsPerSecond, now);
-    this.#handshake = new Watch(() => this.abort(GoawayCode.HANDSHAKE_FAILED, "the handshake took too long"));
+    this.#handshake = new Handshake(options);
+    this.#handshakeWatch = new Watch(() => this.abort(GoawayCode.HANDSHAKE_FAILED, "the handshake took too long"));
     // A TLS handshake has used up a part of the time.
-    wheel.add(this.#handshake, Math.max(1, limits.handshakeTimeout - (performance.now() - socket.openedAt)));
-    if (role === "client") this.#sendHello(options.codecs.map(({ name }) => name));
+    wheel.add(this.#handshakeWatch, Math.max(1, limits.handshakeTimeout - (performance.now() - socket.openedAt)));
+    if (role === "client") this.#sendHello();
     socket.start(this);
   }
 
   /** The codec that both sides agreed on. */
   get codec(): Codec {
-    return this.#codec!;
+    return this.#handshake.codec!;
   }
 
   /** Streams that are not over on both sides. */
@@ -213,8 +195,8 @@ export class Connection implements SocketHandler, FrameSink {
   /** Server: lets a peer in whose hello came. */
   accept(): void {
     if (this.closed || this.ready) return;
-    this.#sendHello([this.codec.name]);
-    this.#becomeReady();
+    this.#sendHello();
+    this.#secure();
   }
 
   /**
@@ -236,7 +218,6 @@ export class Connection implements SocketHandler, FrameSink {
     this.checkSize(bodyBytes);
     const id = this.#nextId;
     this.#nextId += 2;
-    if (this.#nextId >= this.limits.maxStreamId) this.draining = true;
     const stream = new Stream(this, id, shape, false);
     stream.sink = sink;
     this.#streams.set(id, stream);
@@ -258,7 +239,15 @@ export class Connection implements SocketHandler, FrameSink {
       writeOpen(prefix, 0, target, timeout, metadata, streamArg);
       stream.push({ body: owned ? body! : body!.slice(), sent: 0, begun: false, prefix, kind: Kind.OPEN, flags, end });
     }
+    if (this.#nextId >= this.limits.maxStreamId) this.#exhausted();
     return stream;
+  }
+
+  /** Ids are never used twice: what runs goes on, and new calls need a new connection. */
+  #exhausted(): void {
+    this.draining = true;
+    this.#goaway ??= { code: GoawayCode.NO_ERROR, reason: "all stream ids are used" };
+    this.#host.onGoaway?.(this, "all stream ids are used");
   }
 
   /** Throws RESOURCE_EXHAUSTED when the peer takes no message of this size. */
@@ -294,7 +283,7 @@ export class Connection implements SocketHandler, FrameSink {
   close(code: GoawayCode, reason: string): void {
     if (this.closed) return;
     // Before it introduced itself a peer is told nothing; one that is refused gets the reason in place of a HELLO.
-    if (this.ready || (this.role === "server" && this.#codec !== undefined)) {
+    if (this.ready || (this.role === "server" && this.#handshake.codec !== undefined && this.#cipher === undefined)) {
       if (!this.ready) this.socket.write(PREAMBLE);
       this.outbox.frame(Kind.GOAWAY, 0, 0, encodeGoaway(this.#lastPeerId, code, reason));
       this.outbox.flush();
@@ -373,7 +362,23 @@ export class Connection implements SocketHandler, FrameSink {
   frame(kind: number, flags: number, id: number, bytes: Uint8Array, start: number, end: number, owned: boolean): void {
     this.#framesReceived++;
     this.#trace?.("<", kind, flags, id, end - start);
-    if (!this.ready) return this.#frameBeforeReady(kind, bytes, start, end);
+    if (this.#cipher !== undefined) {
+      const plain = this.#unseal(this.#cipher, bytes, start, end);
+      if (!this.ready) this.#becomeReady();
+      this.#dispatch(kind, flags, id, plain, 0, plain.length, true);
+    } else if (this.ready) this.#dispatch(kind, flags, id, bytes, start, end, owned);
+    else this.#frameBeforeReady(kind, bytes, start, end);
+  }
+
+  #dispatch(
+    kind: number,
+    flags: number,
+    id: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    owned: boolean,
+  ): void {
     switch (kind) {
       case Kind.OPEN:
         return this.#open(flags, id, bytes, start, end, owned);
@@ -468,57 +473,43 @@ export class Connection implements SocketHandler, FrameSink {
     this.violation(GoawayCode.FLOW_CONTROL_ERROR, what);
   }
 
-  #sendHello(codecs: readonly string[]): void {
-    const { limits } = this;
+  #sendHello(): void {
     this.socket.write(PREAMBLE);
-    this.outbox.frame(
-      Kind.HELLO,
-      0,
-      0,
-      encodeHello({
-        ...limits,
-        minor: MINOR_VERSION,
-        codecs,
-        info: this.#options.info,
-        metadata: this.#options.metadata,
-        extensions: new Map(),
-      }),
-    );
+    this.outbox.frame(Kind.HELLO, 0, 0, this.#handshake.hello());
   }
 
   #frameBeforeReady(kind: number, bytes: Uint8Array, start: number, end: number): void {
     if (kind === Kind.GOAWAY && this.role === "client") return this.#goawayFrom(decodeGoaway(bytes, start, end));
-    if (kind !== Kind.HELLO || this.#codec !== undefined) {
+    if (kind !== Kind.HELLO || this.#handshake.codec !== undefined) {
       throw new Violation(GoawayCode.PROTOCOL_ERROR, `frame kind ${kind} before the handshake is done`);
     }
-    const hello = decodeHello(bytes, start, end);
-    for (const type of hello.extensions.keys()) {
-      if (type >= CRITICAL_EXTENSION) throw new Violation(GoawayCode.HANDSHAKE_FAILED, `unknown extension ${type}`);
-    }
-    this.#codec = this.#chooseCodec(hello.codecs);
-    this.peer = hello;
-    this.sendWindow = new SendWindow(hello.connectionWindowBytes, 0);
-    if (this.role === "client") this.#becomeReady();
+    this.peer = this.#handshake.read(bytes, start, end);
+    this.sendWindow = new SendWindow(this.peer.connectionWindowBytes, 0);
+    if (this.role === "client") this.#secure();
     else if (this.#host.onHello === undefined) this.accept();
-    else this.#host.onHello(this, hello);
+    else this.#host.onHello(this, this.peer);
   }
 
-  #chooseCodec(offered: readonly string[]): Codec {
-    const { codecs } = this.#options;
-    const mine =
-      this.role === "server" ? offered.find((name) => codecs.some((codec) => codec.name === name)) : offered[0];
-    const codec = codecs.find(({ name }) => name === mine);
-    if (codec !== undefined) return codec;
-    const known = codecs.map(({ name }) => name).join(", ");
-    throw new Violation(
-      GoawayCode.HANDSHAKE_FAILED,
-      `no common codec: the peer has ${offered.join(", ")}, here is ${known}`,
-    );
+  /** From here on every frame is sealed, if there is a cipher; the first that opens proves the peer. */
+  #secure(): void {
+    this.#cipher = this.#handshake.cipher();
+    if (this.#cipher === undefined) return this.#becomeReady();
+    this.outbox.seal(this.#cipher);
+    this.ping();
+  }
+
+  /** A sealed frame as it was before. */
+  #unseal(cipher: FrameCipher, bytes: Uint8Array, start: number, end: number): Uint8Array {
+    try {
+      return cipher.open(bytes.subarray(start - HEAD_BYTES, start), bytes.subarray(start, end));
+    } catch (error) {
+      throw new Untrusted("a frame is not what the peer sent", { cause: error });
+    }
   }
 
   #becomeReady(): void {
     this.ready = true;
-    this.wheel.remove(this.#handshake);
+    this.wheel.remove(this.#handshakeWatch);
     this.#reader.maxFrameBytes = this.limits.maxFrameBytes;
     const { clientIdleTimeout, serverIdleTimeout } = this.limits;
     this.#keepalive = new Keepalive(this, this.role === "client" ? clientIdleTimeout : serverIdleTimeout);
@@ -670,6 +661,7 @@ export class Connection implements SocketHandler, FrameSink {
   #fault(error: unknown): void {
     this.#reader.stop();
     if (error instanceof Violation) this.close(error.code, error.message);
+    else if (error instanceof Untrusted) this.abort(GoawayCode.HANDSHAKE_FAILED, error.message);
     else if (error instanceof FramingError) {
       const code = error.problem === "PREAMBLE" ? GoawayCode.HANDSHAKE_FAILED : GoawayCode.FRAME_TOO_LARGE;
       this.close(code, error.message);
@@ -707,7 +699,8 @@ export class Connection implements SocketHandler, FrameSink {
     this.draining = true;
     this.#reader.stop();
     this.outbox.close();
-    this.wheel.remove(this.#handshake);
+    this.#cipher?.close();
+    this.wheel.remove(this.#handshakeWatch);
     if (this.#drainStep !== undefined) this.wheel.remove(this.#drainStep);
     this.#keepalive?.stop();
     const streams = [...this.#streams.values()];
@@ -726,7 +719,6 @@ export class Connection implements SocketHandler, FrameSink {
 }
 
 const PING_DATA = new Uint8Array(8);
-const CRITICAL_EXTENSION = 0x8000;
 
 class Watch extends WheelEntry {
   constructor(readonly callback: () => void) {
