@@ -446,6 +446,8 @@ export class Connection implements SocketHandler, FrameSink {
     const at = this.outbox.reserve(Kind.CREDIT, 0, id, 8);
     writeU32(this.outbox.buffer, at, bytes);
     writeU32(this.outbox.buffer, at + 4, messages);
+    // Not at the end of the turn: a reader may be busy with what came for long, and the sender would idle meanwhile.
+    if (id !== 0) this.outbox.flush();
     this.#provoked++;
   }
 
