@@ -23,7 +23,7 @@ function newServer(): Server {
       yield context().session?.id;
     },
   });
-  server.registerChannel(async function session(channel: Channel<never, unknown>) {
+  server.registerChannel(async function session(channel: Channel<unknown, unknown>) {
     await channel.write(context().session?.id);
   });
   return server;
@@ -56,7 +56,7 @@ test("all calls inside withSession go to one server and share its state, through
     expect(new Set(seen.map(({ server }) => server)).size).toBe(1);
     expect(new Set(seen.map(({ session: id }) => id))).toEqual(new Set([session.id]));
     for await (const id of remote.sessions()) expect(id).toBe(session.id);
-    await client.registerChannel<(c: Channel<never, unknown>) => Promise<void>>("session")(async (channel) => {
+    await client.registerChannel<(c: Channel<unknown, unknown>) => Promise<void>>("session")(async (channel) => {
       expect(await channel.readBody()).toBe(session.id);
     });
   });
