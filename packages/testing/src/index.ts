@@ -1,1 +1,2 @@
+export { ManualClock } from "./manual-clock";
 export { createTestPair, type TestPair, type TestPairOptions } from "./test-pair";
