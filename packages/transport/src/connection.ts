@@ -38,7 +38,7 @@ import { ReceiveWindow, SendWindow } from "./credit";
 import { Handshake, type HandshakeOptions } from "./handshake";
 import { Keepalive } from "./keepalive";
 import { Outbox, SMALL_BYTES } from "./outbox";
-import { Stream, type StreamSink } from "./stream";
+import { MIN_FRAGMENT, Stream, type StreamSink } from "./stream";
 import { type FrameTrace, frameTrace } from "./trace";
 import type { Socket, SocketHandler } from "./transport";
 import { Untrusted, Violation } from "./violation";
@@ -88,6 +88,7 @@ export interface ConnectionStats {
   waitingForCredit: number;
 }
 
+const NONE = new Uint8Array(0);
 const NO_LIMITS_YET = { streamWindowBytes: 0, streamWindowMessages: 0, keepaliveInterval: 0 } as Hello;
 let connections = 0;
 
@@ -227,17 +228,19 @@ export class Connection implements SocketHandler, FrameSink {
     const flags =
       (shape << SHAPE_SHIFT) | (timeout > 0 ? Flag.DEADLINE : 0) | (metadata === undefined ? 0 : Flag.METADATA);
     const size = openSize(target, timeout, metadata, streamArg);
-    if (size + bodyBytes <= SMALL_BYTES) {
-      const { outbox } = this;
-      const at = outbox.reserve(Kind.OPEN, end ? flags | Flag.END : flags, id, size + bodyBytes);
-      writeOpen(outbox.buffer, at, target, timeout, metadata, streamArg);
-      if (body !== undefined) copyBytes(body, outbox.buffer, at + size);
+    const whole = size + bodyBytes <= SMALL_BYTES;
+    // Of a large one a first part goes at once: ids must arrive in order, and before any other frame of their stream.
+    const first = whole ? bodyBytes : MIN_FRAGMENT;
+    const { outbox } = this;
+    const at = outbox.reserve(Kind.OPEN, flags | (!whole ? Flag.MORE : end ? Flag.END : 0), id, size + first);
+    writeOpen(outbox.buffer, at, target, timeout, metadata, streamArg);
+    if (body !== undefined) copyBytes(whole ? body : body.subarray(0, first), outbox.buffer, at + size);
+    if (whole) {
       this.messagesSent++;
       stream.localDone = end;
     } else {
-      const prefix = new Uint8Array(size);
-      writeOpen(prefix, 0, target, timeout, metadata, streamArg);
-      stream.push({ body: owned ? body! : body!.slice(), sent: 0, begun: false, prefix, kind: Kind.OPEN, flags, end });
+      const rest = owned ? body! : body!.slice();
+      stream.push({ body: rest, sent: first, begun: true, prefix: NONE, kind: Kind.OPEN, flags: 0, end });
     }
     if (this.#nextId >= this.limits.maxStreamId) this.#exhausted();
     return stream;
