@@ -108,11 +108,6 @@ export class Pool {
     for (const endpoint of this.#endpoints) endpoint.wake();
   }
 
-  /** A call waits no more. */
-  dequeue(call: Waiting): void {
-    this.#queue(call.shape).delete(call);
-  }
-
   /** There may be room: lets waiting calls go, first come first served. */
   serve(): void {
     for (const queue of this.#queues) {

@@ -24,7 +24,7 @@ import {
   toMetadata,
 } from "@rap/protocol";
 import { type Connection, type Stream, type StreamSink, WheelEntry } from "@rap/transport";
-import type { Waiting } from "./call-queue";
+import type { CallQueue, Waiting } from "./call-queue";
 import { type CallOptions, inherit } from "./options";
 import type { ClientCore } from "./pool";
 import type { ClientSession } from "./session";
@@ -52,7 +52,9 @@ const KINDS: readonly CallKind[] = ["unary", "server_stream", "client_stream", "
  */
 export abstract class OutgoingCall extends WheelEntry implements StreamSink, Waiting, Dependent {
   readonly shape: Shape;
-  position = -1;
+  queue: CallQueue | undefined = undefined;
+  nextWaiting: Waiting | undefined = undefined;
+  previousWaiting: Waiting | undefined = undefined;
   protected readonly core: ClientCore;
   protected readonly target: Target;
   protected readonly options: CallOptions;
@@ -245,7 +247,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     this.settled = true;
     this.#exit?.(error);
     if (this.slot >= 0) this.core.wheel.remove(this);
-    if (this.position >= 0) (this.#session ?? this.core.pool).dequeue(this);
+    this.queue?.delete(this);
     this.#scope?.removeDependent(this);
     this.options.signal?.removeEventListener("abort", this);
     this.#scopeSignal?.removeEventListener("abort", this);

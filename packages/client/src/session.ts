@@ -107,11 +107,6 @@ export class ClientSession implements Session {
     this.#queue(call.shape).push(call);
   }
 
-  /** A call waits no more. */
-  dequeue(call: Waiting): void {
-    this.#queue(call.shape).delete(call);
-  }
-
   /** There may be room on the connection, or the connection may be gone. */
   serve(): void {
     if (this.#connection.draining) this.#drop(this.#lost());
