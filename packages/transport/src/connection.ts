@@ -39,6 +39,7 @@ import { Handshake, type HandshakeOptions } from "./handshake";
 import { Keepalive } from "./keepalive";
 import { Outbox, SMALL_BYTES } from "./outbox";
 import { MIN_FRAGMENT, Stream, type StreamSink } from "./stream";
+import { StreamTable } from "./stream-table";
 import { type FrameTrace, frameTrace } from "./trace";
 import type { Socket, SocketHandler } from "./transport";
 import { Untrusted, Violation } from "./violation";
@@ -119,7 +120,7 @@ export class Connection implements SocketHandler, FrameSink {
   readonly #host: ConnectionHost;
   readonly #reader: FrameReader;
   readonly #trace: FrameTrace | undefined;
-  readonly #streams = new Map<number, Stream>();
+  readonly #streams = new StreamTable();
   readonly #head = openHead();
   readonly #receiveWindow: ReceiveWindow;
   readonly #glitches: Bucket;
@@ -183,7 +184,7 @@ export class Connection implements SocketHandler, FrameSink {
 
   /** The streams that are not over on both sides. */
   openStreams(): readonly Stream[] {
-    return [...this.#streams.values()];
+    return this.#streams.list();
   }
 
   /** Whether the server takes another call of this shape now. */
@@ -221,7 +222,7 @@ export class Connection implements SocketHandler, FrameSink {
     this.#nextId += 2;
     const stream = new Stream(this, id, shape, false);
     stream.sink = sink;
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     this.#opened++;
     if (shape === Shape.CHANNEL) this.#channels++;
     else if (shape !== Shape.UNARY) this.#streaming++;
@@ -462,7 +463,7 @@ export class Connection implements SocketHandler, FrameSink {
   /** A stream is over on both sides. */
   forget(stream: Stream): void {
     this.#waiting?.delete(stream);
-    if (!this.#streams.delete(stream.id) || this.closed) return;
+    if (!this.#streams.delete(stream) || this.closed) return;
     if (stream.shape === Shape.CHANNEL) this.#channels--;
     else if (stream.shape !== Shape.UNARY) this.#streaming--;
     this.#host.onRoom?.(this);
@@ -532,7 +533,7 @@ export class Connection implements SocketHandler, FrameSink {
     this.#lastPeerId = id;
     this.#opened++;
     const stream = new Stream(this, id, head.shape, true);
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     if (head.shape === Shape.CHANNEL) this.#channels++;
     else if (head.shape !== Shape.UNARY) this.#streaming++;
     try {
@@ -612,7 +613,7 @@ export class Connection implements SocketHandler, FrameSink {
       this.#finish(this.#lostBy(undefined), goaway.code, goaway.reason);
       return;
     }
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.list()) {
       if ((stream.id & 1) !== (this.#nextId & 1) || stream.id <= goaway.lastId) continue;
       // The peer never looked at it, so there is nothing to tell it either.
       stream.localDone = true;
@@ -708,7 +709,7 @@ export class Connection implements SocketHandler, FrameSink {
     this.wheel.remove(this.#handshakeWatch);
     if (this.#drainStep !== undefined) this.wheel.remove(this.#drainStep);
     this.#keepalive?.stop();
-    const streams = [...this.#streams.values()];
+    const streams = this.#streams.list();
     this.#streams.clear();
     this.#waiting?.clear();
     for (const stream of streams) {

@@ -1,0 +1,66 @@
+import type { Stream } from "./stream";
+
+/** Places of a ring at first, and at most. Powers of two. */
+const FEW = 16;
+const MANY = 512;
+
+/**
+ * The open streams of a connection by their ids. As ids only grow, each stream has its place in a ring, which grows
+ * while streams are as far apart as that; the few that outlive a whole round of it move to a map. A `Map` alone grows
+ * and shrinks with every burst of short calls, which took a tenth of a busy server's time.
+ */
+export class StreamTable {
+  #ring: (Stream | undefined)[] = new Array<Stream | undefined>(FEW).fill(undefined);
+  #mask = FEW - 1;
+  readonly #old = new Map<number, Stream>();
+  size = 0;
+
+  get(id: number): Stream | undefined {
+    const stream = this.#ring[(id >>> 1) & this.#mask];
+    if (stream !== undefined && stream.id === id) return stream;
+    return this.#old.size === 0 ? undefined : this.#old.get(id);
+  }
+
+  add(stream: Stream): void {
+    this.size++;
+    let place = (stream.id >>> 1) & this.#mask;
+    while (this.#ring[place] !== undefined && this.#ring.length < MANY) {
+      this.#grow();
+      place = (stream.id >>> 1) & this.#mask;
+    }
+    const older = this.#ring[place];
+    if (older !== undefined) this.#old.set(older.id, older);
+    this.#ring[place] = stream;
+  }
+
+  /** Whether the stream was there. */
+  delete(stream: Stream): boolean {
+    const place = (stream.id >>> 1) & this.#mask;
+    if (this.#ring[place] === stream) this.#ring[place] = undefined;
+    else if (!this.#old.delete(stream.id)) return false;
+    this.size--;
+    return true;
+  }
+
+  /** All streams, the oldest first. */
+  list(): Stream[] {
+    const recent = this.#ring.filter((stream) => stream !== undefined);
+    return [...this.#old.values(), ...recent].sort((a, b) => a.id - b.id);
+  }
+
+  clear(): void {
+    this.#ring.fill(undefined);
+    this.#old.clear();
+    this.size = 0;
+  }
+
+  #grow(): void {
+    const streams = this.#ring;
+    this.#ring = new Array<Stream | undefined>(streams.length * 2).fill(undefined);
+    this.#mask = this.#ring.length - 1;
+    // What has places of its own in a ring has them in one of twice the size.
+    for (const stream of streams) if (stream !== undefined) this.#ring[(stream.id >>> 1) & this.#mask] = stream;
+    // An old array that is dead keeps alive what it holds until the next full garbage collection.
+    streams.fill(undefined);
+  }
+}
