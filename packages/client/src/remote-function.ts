@@ -43,17 +43,16 @@ export type Remote<F> = F extends (...args: infer P) => any
     : RemoteCall<F>
   : never;
 
+/** By what is awaited, as it may be the stream itself; `any` and `never` would count as one. */
 type RemoteCall<F> = F extends (...args: infer A) => infer R
-  ? IsAny<R> extends true
+  ? IsAny<Awaited<R>> extends true
     ? // biome-ignore lint/suspicious/noExplicitAny: the function says any
       RemoteFn<WireArgs<A>, Promise<any>>
-    : [R] extends [never]
+    : [Awaited<R>] extends [never]
       ? RemoteFn<WireArgs<A>, Promise<never>>
-      : [R] extends [AsyncIterable<infer T>]
+      : [Awaited<R>] extends [AsyncIterable<infer T>]
         ? RemoteFn<WireArgs<A>, Stream<T>>
-        : [Awaited<R>] extends [AsyncIterable<infer T>]
-          ? RemoteFn<WireArgs<A>, Stream<T>>
-          : RemoteFn<WireArgs<A>, Promise<Awaited<R>>>
+        : RemoteFn<WireArgs<A>, Promise<Awaited<R>>>
   : never;
 
 /** The functions of a group, or the public methods of a service class, as their caller sees them. */

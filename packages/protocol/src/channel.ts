@@ -31,7 +31,7 @@ export interface Channel<In = unknown, Out = unknown> extends AsyncIterable<In>,
   readonly metadata: Metadata;
   /** Sends a message; resolves when the peer granted room, so awaiting it is the back-pressure. */
   write(body: Out, options?: { metadata?: MetadataInit; signal?: AbortSignal }): Promise<void>;
-  /** The next message. Rejects with `CANCELLED` when the peer ended, or with the error that ended the channel. */
+  /** The next message. Rejects with `OUT_OF_RANGE` when the peer ended, or with the error that ended the channel. */
   read(options?: ReadOptions): Promise<Message<In>>;
   /** The body of the next message. */
   readBody(options?: ReadOptions): Promise<In>;
