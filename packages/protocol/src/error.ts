@@ -96,9 +96,14 @@ Object.defineProperty(RapError.prototype, "name", { value: "RapError", configura
 /** The text of any thrown value; never throws itself, whatever the value does. */
 export function messageOf(value: unknown): string {
   try {
-    if (value instanceof Error) return String(value.message);
+    if (isError(value)) return String(value.message);
     return typeof value === "string" ? value : `a value of type ${value === null ? "null" : typeof value} was thrown`;
   } catch {
     return "a value that cannot be read was thrown";
   }
+}
+
+/** Of this realm or another: what `node:vm` and test frameworks run has an `Error` of its own. */
+function isError(value: unknown): value is Error {
+  return value instanceof Error || Object.prototype.toString.call(value) === "[object Error]";
 }

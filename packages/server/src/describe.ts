@@ -7,8 +7,11 @@ type JsonSchema = Readonly<Record<string, unknown>>;
 export interface MethodDescription {
   readonly group: string;
   readonly name: string;
-  /** `"function"`: one result or a stream, as the function gives; `"stream"` where that is known; `"channel"`. */
-  readonly shape: "function" | "stream" | "channel";
+  /**
+   * How it is called. Only of an async generator, not compiled to an old target, is known that it streams: another
+   * function that returns an async iterable is `"unary"` here too.
+   */
+  readonly shape: "unary" | "stream" | "channel";
   readonly private: boolean;
   readonly doc: string | undefined;
   readonly summary: string | undefined;
@@ -29,7 +32,7 @@ export function describeMethod(method: Method): MethodDescription {
   return {
     group,
     name,
-    shape: kind === "channel" ? "channel" : streams ? "stream" : "function",
+    shape: kind === "channel" ? "channel" : streams ? "stream" : "unary",
     private: method.private,
     doc,
     summary,
@@ -45,13 +48,16 @@ export function describeMethod(method: Method): MethodDescription {
   };
 }
 
-/** Standard JSON Schema, which some libraries offer beside Standard Schema; undefined from any other. */
+/** Standard JSON Schema, which some libraries offer beside Standard Schema; undefined from any other, or if not JSON. */
 function jsonSchema(schema: unknown, side: "input" | "output"): JsonSchema | undefined {
   const standard = (schema as { "~standard"?: { jsonSchema?: Record<string, unknown> } } | undefined)?.["~standard"];
   const make = standard?.jsonSchema?.[side];
   if (typeof make !== "function") return undefined;
   try {
-    return (make as (options: object) => JsonSchema)({ target: "draft-2020-12" });
+    // As text and back, since one with, say, a function for a default would spoil the whole list.
+    return JSON.parse(
+      JSON.stringify((make as (options: object) => unknown)({ target: "draft-2020-12" })),
+    ) as JsonSchema;
   } catch {
     // Some types have no JSON Schema.
     return undefined;

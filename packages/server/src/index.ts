@@ -29,8 +29,10 @@ export {
   type MetadataInit,
   RapError,
 } from "@rap/protocol";
+export type { LoadedOptions } from "./administration";
 export type { MethodDescription } from "./describe";
 export type { HealthStatus } from "./health";
+export type { LoadOptions } from "./modules";
 export { type Method, REGISTRY, Registry } from "./registry";
 export {
   type ListenOptions,

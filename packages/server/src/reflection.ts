@@ -23,8 +23,3 @@ export function registerReflection(registry: Registry): void {
     { group: GROUP },
   );
 }
-
-/** Registers the private function `registry/list`: everything that the server has. */
-export function registerListing(registry: Registry): void {
-  registry.register({ list: () => registry.list().map(describeMethod) }, { group: "registry", private: true });
-}

@@ -50,6 +50,8 @@ export interface Registration {
   readonly options: MethodOptions;
   /** Name for when neither options nor contract have one. Default: the function's own. */
   readonly key?: string;
+  /** Contract of a function that has none of its own. */
+  readonly contract?: Readonly<MethodOptions> | undefined;
 }
 
 /** The functions of a server. Default: an empty `Registry` of its own. */
@@ -58,7 +60,7 @@ export const REGISTRY: Token<Registry> = Symbol.for("rap.registry");
 /** The functions of a server, by group and name. A function and a channel may share both. */
 export class Registry {
   readonly #logger: Logger;
-  readonly #methods = new Map<string, Method>();
+  readonly #methods = new Map<string, { readonly method: Method; readonly registration: Registration }>();
   #version = 0;
   #warned = false;
 
@@ -66,7 +68,7 @@ export class Registry {
     this.#logger = logger;
   }
 
-  /** Grows whenever something is registered. */
+  /** Grows whenever something is registered or replaced. */
   get version(): number {
     return this.#version;
   }
@@ -79,7 +81,10 @@ export class Registry {
    * missing, malformed or taken.
    */
   register(fns: AnyFn | Readonly<Record<string, AnyFn>>, options: MethodOptions = {}): void {
-    if (typeof fns === "function") return this.add([{ fn: fns, kind: kindOf(fns), options }]);
+    if (typeof fns === "function") {
+      this.add([{ fn: fns, kind: kindOf(fns), options }]);
+      return;
+    }
     if (typeof fns !== "object" || fns === null || Array.isArray(fns)) {
       throw registerError(`a function or a record of functions is expected, not ${describe(fns)}`);
     }
@@ -96,31 +101,55 @@ export class Registry {
     this.add([{ fn, kind: "channel", options }]);
   }
 
-  /** Registers a list, all or none. Errors are those of `register`. */
-  add(registrations: readonly Registration[]): void {
-    const added = new Map<string, Method>();
+  /** Registers a list, all or none. Errors are those of `register`; that of a taken name has `taken: true`. */
+  add(registrations: readonly Registration[]): readonly Method[] {
+    const added = new Map<string, { method: Method; registration: Registration }>();
     for (const registration of registrations) {
       const method = compile(registration, this.#logger);
       const id = idOf(method.kind, method.target);
       if (this.#methods.has(id) || added.has(id)) {
         const { kind, name, group } = method;
-        throw registerError(`there is a ${kind} "${name}" in group "${group}" already: give one of them another name`);
+        const message = `there is a ${kind} "${name}" in group "${group}" already: give one of them another name`;
+        throw Object.assign(registerError(message), { taken: true });
       }
-      added.set(id, method);
+      added.set(id, { method, registration });
     }
-    for (const [id, method] of added) this.#methods.set(id, method);
+    for (const [id, entry] of added) this.#methods.set(id, entry);
     this.#version++;
     for (const registration of registrations) this.#warnOfMangledName(registration);
+    return [...added.values()].map(({ method }) => method);
+  }
+
+  /**
+   * Puts another function into the place of a registered one: same name, kind and privacy, and the options that it was
+   * registered with unless `changes` says otherwise; its contract too, unless the new function has its own. Calls that
+   * run end with the old one. Errors are those of `register`.
+   */
+  replace({ kind, target, group, name, private: hidden }: Method, fn: AnyFn, changes: MethodOptions = {}): Method {
+    const id = idOf(kind, target);
+    if (kind === "function" && isChannel(fn))
+      throw registerError(`${target} is a function, and not to become a channel`);
+    const old = this.#methods.get(id)!.registration;
+    const registration = {
+      fn,
+      kind,
+      options: { ...old.options, ...defined(changes), group, name, private: hidden },
+      contract: contractOf(old.fn) ?? old.contract,
+    };
+    const method = compile(registration, this.#logger);
+    this.#methods.set(id, { method, registration });
+    this.#version++;
+    return method;
   }
 
   /** The function (or channel) of a target, `group/name`. */
   find(target: string, kind: Method["kind"] = "function"): Method | undefined {
-    return this.#methods.get(idOf(kind, target));
+    return this.#methods.get(idOf(kind, target))?.method;
   }
 
   /** Everything that is registered, in that order. */
   list(): readonly Method[] {
-    return [...this.#methods.values()];
+    return Array.from(this.#methods.values(), ({ method }) => method);
   }
 
   #warnOfMangledName({ fn, options, key }: Registration): void {
@@ -134,11 +163,11 @@ export class Registry {
   }
 }
 
-function compile({ fn, kind, options, key }: Registration, logger: Logger): Method {
+function compile({ fn, kind, options, key, contract }: Registration, logger: Logger): Method {
   if (typeof fn !== "function") {
     throw registerError(`${key === undefined ? "what is registered" : `"${key}"`} is ${describe(fn)}, not a function`);
   }
-  const settings: MethodOptions = { ...contractOf(fn), ...defined(options) };
+  const settings: MethodOptions = { ...(contractOf(fn) ?? contract), ...defined(options) };
   const group = settings.group ?? "default";
   const name = settings.name ?? key ?? fn.name;
   checkGroup(group);

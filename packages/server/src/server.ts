@@ -49,10 +49,12 @@ import {
   tls,
   unix,
 } from "@rap/transport";
+import { registerAdministration } from "./administration";
 import { Dispatcher } from "./dispatcher";
 import type { FailureOptions } from "./failure";
 import { Health } from "./health";
-import { registerListing, registerReflection } from "./reflection";
+import { type LoadOptions, Modules } from "./modules";
+import { registerReflection } from "./reflection";
 import { REGISTRY, Registry } from "./registry";
 import { ServerConnection } from "./server-connection";
 import { type Ctor, registerService, type ServiceOptions } from "./service";
@@ -89,6 +91,12 @@ export interface ServerOptions {
   health?: boolean;
   /** Serves `rap.reflection.v1`, which describes all that the caller may call. Default false. */
   reflection?: boolean;
+  /**
+   * Lets local callers load functions from modules in these folders while the server runs, by the private functions
+   * `registry/load` and `registry/reload`. That is code which runs in this process: the folders must not be writable
+   * for anybody who may not run code here. Default: neither function is there.
+   */
+  load?: LoadOptions;
   /** Sends message and stack of any error to the caller. For development; default false. */
   exposeErrors?: boolean;
   /** Where services are resolved from, and codec, clock, logger … if they are registered there. */
@@ -163,7 +171,8 @@ export class Server implements AsyncDisposable, Host {
     const clock = this.#injected(CLOCK, () => systemClock);
     this.#registry = this.#injected(REGISTRY, () => new Registry(this.#logger));
     registerSessions(this.#registry);
-    registerListing(this.#registry);
+    const modules = options.load === undefined ? undefined : new Modules(options.load);
+    registerAdministration(this.#registry, modules, this.#logger);
     if (options.health !== false) this.#health.register(this.#registry);
     if (options.reflection === true) registerReflection(this.#registry);
     const table = options.limits === undefined ? this.#injected(LIMITS, limits) : limits(options.limits);

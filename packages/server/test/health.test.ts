@@ -56,7 +56,7 @@ test("health can be off, reflection on, and the private list shows everything", 
     expect.objectContaining({
       name: "sum",
       group: "math",
-      shape: "function",
+      shape: "unary",
       summary: "adds",
       params: [
         { name: "a", schema: expect.objectContaining({ type: "integer" }) },
