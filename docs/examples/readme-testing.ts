@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { CLOCK, createContainer } from "@rap/core";
+import { CLOCK } from "@rap/core";
+import { createContainer } from "@rap/core/container";
 import { context, RapError, Server } from "@rap/server";
 import { createTestPair, ManualClock } from "@rap/testing";
 

@@ -3,7 +3,6 @@ import {
   CLOCK,
   CODEC,
   type Container,
-  createContainer,
   type LifecycleEvent,
   lifecycleEvents,
   type Processor,
@@ -97,9 +96,9 @@ export class Client implements AsyncDisposable {
       ...(reconnect?.max !== undefined && { reconnectMaxBackoff: reconnect.max }),
       ...options.limits,
     });
-    const container = createContainer(options.container);
+    const { container } = options;
     const injected = <T>(token: Token<T>, fallback: () => T): T =>
-      container.isRegistered(token, true) ? container.resolve(token) : fallback();
+      container?.isRegistered(token, true) ? container.resolve(token) : fallback();
     const clock = injected(CLOCK, () => systemClock);
     const secure = options.tls ?? fromFile(options.sslCertPath);
     this.#secure = secure !== undefined;

@@ -1,3 +1,4 @@
+// An entry of its own, `@rap/core/container`: a client without a container need not load tsyringe.
 import "reflect-metadata";
 import { type DependencyContainer, container as root } from "tsyringe";
 

@@ -1,6 +1,6 @@
 export { abortError } from "./abort";
 export { type Port, StreamChannel } from "./channel";
-export { type Container, createContainer, inject, injectable, singleton } from "./container";
+export type { Container } from "./container";
 export {
   type CallScope,
   type Connection,

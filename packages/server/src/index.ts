@@ -4,10 +4,7 @@ export {
   channel,
   connMiddleware,
   context,
-  createContainer,
   type Envelope,
-  inject,
-  injectable,
   type LifecycleEvent,
   type Logger,
   type MessageMiddleware,
@@ -17,9 +14,9 @@ export {
   type RequestContext,
   rpc,
   type ServerSession,
-  singleton,
   tryContext,
 } from "@rap/core";
+export { createContainer, inject, injectable, singleton } from "@rap/core/container";
 export {
   type Channel,
   type Code,

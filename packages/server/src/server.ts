@@ -5,7 +5,6 @@ import {
   type Connection,
   type ConnMiddleware,
   type Container,
-  createContainer,
   defaultLogger,
   type Host,
   LIMITS,
@@ -24,6 +23,7 @@ import {
   stopParts,
   type Token,
 } from "@rap/core";
+import { createContainer } from "@rap/core/container";
 import {
   type AnyFn,
   type Awaitable,

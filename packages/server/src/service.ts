@@ -1,4 +1,5 @@
-import { type Container, injectable, type MethodOptions } from "@rap/core";
+import type { Container, MethodOptions } from "@rap/core";
+import { injectable } from "@rap/core/container";
 import type { AnyFn } from "@rap/protocol";
 import { defined, type Method, type Registration, type Registry } from "./registry";
 

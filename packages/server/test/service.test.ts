@@ -1,4 +1,5 @@
-import { createContainer, defaultLogger, inject, singleton } from "@rap/core";
+import { defaultLogger } from "@rap/core";
+import { createContainer, inject, singleton } from "@rap/core/container";
 import type { AnyFn, Channel } from "@rap/protocol";
 import * as z from "zod";
 import { Registry } from "../src/registry";

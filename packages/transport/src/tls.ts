@@ -1,12 +1,10 @@
 import { isIP, type Socket as RawSocket } from "node:net";
-import {
-  type CommonConnectionOptions,
-  type ConnectionOptions,
-  connect,
-  createServer,
-  type TlsOptions as NodeTlsOptions,
-  type SecureContextOptions,
-  type TLSSocket,
+import type {
+  CommonConnectionOptions,
+  ConnectionOptions,
+  TlsOptions as NodeTlsOptions,
+  SecureContextOptions,
+  TLSSocket,
 } from "node:tls";
 import { explained, toError } from "./explain";
 import { NetListener } from "./net-listener";
@@ -49,6 +47,9 @@ export interface TlsOptions extends TlsClientOptions, TlsServerOptions {}
 /** The protocol that the ends agree on in the TLS handshake. */
 export const ALPN = "rap/1";
 
+/** Node's TLS takes as long to load as all of rap's client: only who uses it should wait. */
+const node = () => require("node:tls") as typeof import("node:tls");
+
 type SNICallback = NonNullable<TlsServerOptions["SNICallback"]>;
 
 /** Sockets over TLS 1.2 or newer on TCP, addresses `tls://host:port` or `raps://host:port`. */
@@ -67,7 +68,7 @@ export function tls(options: TlsOptions = {}): Transport {
       const openedAt = performance.now();
       const servername = options.servername ?? (isIP(host) === 0 ? host : "");
       const where = { host, port, servername, allowHalfOpen: true };
-      const raw = connect({ ...settings, ...where });
+      const raw = node().connect({ ...settings, ...where });
       return connected(raw, "secureConnect", address, signal, () => {
         requireProtocol(raw, settings.ALPNProtocols);
         // Unlike net.connect, tls.connect does not take these.
@@ -105,7 +106,7 @@ function handshake(
   // Node does not tell which connection a TLS socket came from, but the two ends of a connection name it.
   const accepted = new Map<string, number>();
   const { handshakeTimeout = 5_000, SNICallback } = options;
-  const server = createServer({
+  const server = node().createServer({
     ...options,
     handshakeTimeout,
     ...(SNICallback !== undefined && { SNICallback: guarded(SNICallback) }),
