@@ -24,6 +24,7 @@ export {
 export { Gate } from "./gate";
 export type { Host } from "./host";
 export { Inbox } from "./inbox";
+export { formatIp, ipNetwork, isIpv4, parseIp } from "./ip";
 export {
   type LifecycleEvent,
   type LifecycleEvents,
