@@ -1,3 +1,4 @@
+export { Bucket } from "./bucket";
 export { Connection, type ConnectionHost, type ConnectionOptions, type ConnectionStats } from "./connection";
 export { type MemoryOptions, type MemoryTransport, memory } from "./memory";
 export type { AcceptOptions } from "./net-listener";

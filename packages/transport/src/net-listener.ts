@@ -11,25 +11,25 @@ export interface AcceptOptions {
   /** Connections that the kernel keeps until they are accepted. Default 511. */
   backlog?: number;
   /**
-   * Asked for every connection before its first byte and before TLS; false drops it. The place of address filters and
-   * limits.
+   * Asked for every connection before its first byte and before TLS; false drops it. A function lets it in too and is
+   * called once, when the socket is gone. The place of address filters and limits.
    */
-  filter?: (peer: Peer) => boolean;
+  filter?: (peer: Peer) => boolean | (() => void);
   /** Told why a connection was dropped. */
   onDrop?: (reason: Error) => void;
 }
 
 /** How {@link NetListener} opens its port. */
-export interface NetListenerInit {
+export interface NetListenerInit<P extends Peer> {
   where: NodeListenOptions;
   noDelay?: boolean;
   keepAlive?: boolean;
   keepAliveInitialDelay?: number;
   highWaterMark?: number | undefined;
   /** undefined: the connection died before it was accepted. */
-  peerOf(raw: RawSocket): Peer | undefined;
+  peerOf(raw: RawSocket): P | undefined;
   /** Takes over a connection that passed all checks. */
-  accept(raw: RawSocket, peer: Peer): void;
+  accept(raw: RawSocket, peer: P): void;
 }
 
 /** The listening half of TCP, Unix and TLS: bad sockets never reach `accept`, and no failure of one stops it. */
@@ -41,15 +41,18 @@ export class NetListener implements Listener {
   readonly #server: Server;
   readonly #options: AcceptOptions;
 
-  private constructor(options: AcceptOptions, { where: _, peerOf, accept, ...settings }: NetListenerInit) {
+  private constructor(options: AcceptOptions, init: NetListenerInit<Peer>) {
+    const { where: _, peerOf, accept, ...settings } = init;
     this.#options = options;
     this.#server = createServer({ allowHalfOpen: true, ...settings } as object, (raw) => {
       raw.on("error", ignore);
       try {
         const peer = peerOf(raw);
-        if (peer === undefined) this.drop("the connection was reset before it was accepted", raw);
-        else if (options.filter?.(peer) === false) this.drop(`${peer.address} was filtered`, raw);
-        else accept(raw, peer);
+        if (peer === undefined) return this.drop("the connection was reset before it was accepted", raw);
+        const passed = options.filter?.(peer);
+        if (passed === false) return this.drop(`${peer.address} was filtered`, raw);
+        if (typeof passed === "function") raw.once("close", () => guard(passed));
+        accept(raw, peer);
       } catch (error) {
         this.drop(toError(error), raw);
       }
@@ -61,7 +64,11 @@ export class NetListener implements Listener {
   }
 
   /** Binds and listens; `address` is for messages. */
-  static async open(address: string, options: AcceptOptions, init: NetListenerInit): Promise<NetListener> {
+  static async open<P extends Peer>(
+    address: string,
+    options: AcceptOptions,
+    init: NetListenerInit<P>,
+  ): Promise<NetListener> {
     const listener = new NetListener(options, init);
     await listener.#listen(address, { backlog: options.backlog, ...init.where } as NodeListenOptions);
     return listener;
@@ -75,11 +82,7 @@ export class NetListener implements Listener {
   drop(reason: Error | string, raw?: RawSocket): void {
     raw?.destroy();
     this.dropped++;
-    try {
-      this.#options.onDrop?.(typeof reason === "string" ? new Error(reason) : reason);
-    } catch (error) {
-      process.emitWarning(toError(error));
-    }
+    guard(() => this.#options.onDrop?.(typeof reason === "string" ? new Error(reason) : reason));
   }
 
   close(): Promise<void> {
@@ -105,6 +108,15 @@ export class NetListener implements Listener {
       if (where.path === undefined) server.listen(where);
       else withUmask(0o177, () => server.listen(where));
     });
+  }
+}
+
+/** Runs a callback whose failure must not be that of a socket. */
+function guard(callback: () => void): void {
+  try {
+    callback();
+  } catch (error) {
+    process.emitWarning(toError(error));
   }
 }
 

@@ -9,10 +9,10 @@ export function tcpPeer(raw: RawSocket): Peer | undefined {
   return plainPeer(address, port, localAddress, isLoopback(address) && isLoopback(localAddress));
 }
 
-/** The peer of a TLS socket, whose handshake is done; undefined as in {@link tcpPeer}. */
-export function tlsPeer(raw: TLSSocket): Peer | undefined {
+/** The peer of a TCP socket on which TLS is to come; undefined as in {@link tcpPeer}. */
+export function tlsPeer(raw: RawSocket): TlsPeer | undefined {
   const peer = tcpPeer(raw);
-  return peer && new TlsPeer(peer, raw);
+  return peer && new TlsPeer(peer);
 }
 
 /** A peer without TLS. */
@@ -25,29 +25,42 @@ export function isLoopback(address: string): boolean {
   return address === "::1" || /^(::ffff:)?127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/i.test(address);
 }
 
-class TlsPeer implements Peer {
+/** The same object from accept to the end; the TLS handshake adds to it. */
+export class TlsPeer implements Peer {
   readonly address: string;
   readonly port: number;
   readonly localAddress: string;
   readonly local: boolean;
-  readonly encrypted = true;
-  readonly authorized: boolean;
-  readonly #raw: TLSSocket;
+  #raw: TLSSocket | undefined;
+  #authorized = false;
   #certificate: PeerCertificate | undefined;
 
-  constructor({ address, port, localAddress, local }: Peer, raw: TLSSocket) {
+  constructor({ address, port, localAddress, local }: Peer) {
     this.address = address;
     this.port = port;
     this.localAddress = localAddress;
     this.local = local;
-    this.authorized = raw.authorized;
+  }
+
+  /** The handshake is done. */
+  secured(raw: TLSSocket): this {
     this.#raw = raw;
+    this.#authorized = raw.authorized;
+    return this;
+  }
+
+  get encrypted(): boolean {
+    return this.#raw !== undefined;
+  }
+
+  get authorized(): boolean {
+    return this.#authorized;
   }
 
   /** Parsed when first read, because most never are. Node forgets it when the socket closes. */
   get certificate(): PeerCertificate | undefined {
     if (this.#certificate === undefined) {
-      const certificate = this.#raw.getPeerCertificate() as PeerCertificate | null | undefined;
+      const certificate = this.#raw?.getPeerCertificate() as PeerCertificate | null | undefined;
       if (certificate?.raw !== undefined) this.#certificate = certificate;
     }
     return this.#certificate;

@@ -9,7 +9,7 @@ import type {
 import { explained, toError } from "./explain";
 import { NetListener } from "./net-listener";
 import { connected, NetSocket } from "./net-socket";
-import { tcpPeer, tlsPeer } from "./peer";
+import { type TlsPeer, tlsPeer } from "./peer";
 import { dialable, lost, type TcpOptions, tcpSettings } from "./tcp";
 import { type Listener, parseAddress, type Socket, type Transport } from "./transport";
 
@@ -74,21 +74,21 @@ export function tls(options: TlsOptions = {}): Transport {
         // Unlike net.connect, tls.connect does not take these.
         const { noDelay, keepAlive, keepAliveInitialDelay } = tcpSettings(options);
         raw.setNoDelay(noDelay).setKeepAlive(keepAlive, keepAliveInitialDelay);
-        return new NetSocket(raw, tlsPeer(raw) ?? lost(), openedAt, options);
+        return new NetSocket(raw, (tlsPeer(raw) ?? lost()).secured(raw), openedAt, options);
       });
     },
 
     async listen(address: string, onSocket: (socket: Socket) => void): Promise<Listener> {
       const { host, port } = parseAddress(address, "tls");
-      const announce = (raw: TLSSocket, openedAt: number) => {
+      const announce = (raw: TLSSocket, { peer, openedAt }: Accepted) => {
         if (!listener.listening) throw new Error("the listener was closed during the handshake");
         requireProtocol(raw, settings.ALPNProtocols);
-        onSocket(new NetSocket(raw, tlsPeer(raw) ?? lost(), openedAt, options));
+        onSocket(new NetSocket(raw, peer.secured(raw), openedAt, options));
       };
       const listener = await NetListener.open(address, options, {
         ...tcpSettings(options),
         where: { host, port },
-        peerOf: tcpPeer,
+        peerOf: tlsPeer,
         accept: handshake(settings, announce, (reason, raw) => listener.drop(reason, raw)),
       });
       listener.address = dialable("tls", host, listener.port);
@@ -97,14 +97,20 @@ export function tls(options: TlsOptions = {}): Transport {
   };
 }
 
+/** What is known of a connection before its TLS handshake. */
+interface Accepted {
+  peer: TlsPeer;
+  openedAt: number;
+}
+
 /** Does the server's side of handshakes: each connection that goes in comes out at `announce` or at `drop`. */
 function handshake(
   options: TlsServerOptions,
-  announce: (raw: TLSSocket, openedAt: number) => void,
+  announce: (raw: TLSSocket, accepted: Accepted) => void,
   drop: (reason: Error, raw: RawSocket) => void,
-): (raw: RawSocket) => void {
+): (raw: RawSocket, peer: TlsPeer) => void {
   // Node does not tell which connection a TLS socket came from, but the two ends of a connection name it.
-  const accepted = new Map<string, number>();
+  const accepted = new Map<string, Accepted>();
   const { handshakeTimeout = 5_000, SNICallback } = options;
   const server = node().createServer({
     ...options,
@@ -120,9 +126,9 @@ function handshake(
   });
   // Node only reports: a client that fails or never finishes would stay connected.
   server.on("tlsClientError", (error, raw) => drop(refusal(error, raw), raw));
-  return (raw) => {
+  return (raw, peer) => {
     const key = ends(raw);
-    accepted.set(key, performance.now());
+    accepted.set(key, { peer, openedAt: performance.now() });
     raw.on("close", () => accepted.delete(key));
     server.emit("connection", raw);
   };

@@ -92,6 +92,29 @@ describe("tcp", () => {
     expect(drops).toEqual(["127.0.0.1 was filtered", "bug in filter"]);
   });
 
+  test("tells the filter once when a socket that it let in is gone, however it went", async () => {
+    let inside = 0;
+    let gone = 0;
+    await listen({
+      filter() {
+        inside++;
+        return () => {
+          inside--;
+          gone++;
+        };
+      },
+    });
+    const [ended, reset, destroyed] = [await raw(), await raw(), await raw()];
+    await until(() => accepted.length === 3);
+    expect([inside, gone]).toEqual([3, 0]);
+    ended.end();
+    reset.resetAndDestroy();
+    accepted.find(({ peer }) => peer.port === destroyed.localPort)?.destroy();
+    await until(() => inside === 0);
+    await sleep(20);
+    expect([inside, gone]).toEqual([0, 3]);
+  });
+
   test("announces no socket that was reset before it could be accepted", async () => {
     await listen();
     for (let i = 0; i < 100; i++) {

@@ -222,6 +222,29 @@ describe("tls", () => {
     expect(asked).toEqual(["true false", "true false"]);
   });
 
+  test("the filter's peer is the socket's, and the filter is told when it is gone, with or without a handshake", async () => {
+    const peers = new Set<unknown>();
+    await listen({
+      ...pki.server,
+      handshakeTimeout: 200,
+      filter(peer) {
+        peers.add(peer);
+        return () => peers.delete(peer);
+      },
+    });
+    const silent = connectPlain(listener.port, "localhost");
+    const wrong = connectPlain(listener.port, "localhost").on("error", () => {});
+    wrong.end("this is no TLS");
+    const near = await dial({ ca: pki.ca });
+    await until(() => accepted.length === 1);
+    expect(peers.has(accepted[0]?.peer)).toBe(true);
+    const gone = closed(accepted[0] as Socket);
+    near.destroy();
+    silent.destroy();
+    await gone;
+    await until(() => peers.size === 0);
+  });
+
   test("announces nobody whose handshake outlives the listener", async () => {
     await listen(pki.server);
     const raw = connectPlain(listener.port, "localhost");
