@@ -35,6 +35,7 @@ export {
 } from "./lifecycle";
 export { defaultLogger, type Logger } from "./logger";
 export {
+  type Arrival,
   type ConnMiddleware,
   connMiddleware,
   type Lifecycle,

@@ -10,9 +10,26 @@ export interface Lifecycle {
   onStop?(host: Host): Awaitable<void>;
 }
 
+/** A connection that was accepted, before anything was read from it. */
+export interface Arrival {
+  /** IP address, path of the Unix socket, or `"memory"`. */
+  readonly remoteAddress: string;
+  /** 0 where there are no ports. */
+  readonly remotePort: number;
+  /** Whether the peer is on this machine, as the kernel sees it. */
+  readonly local: boolean;
+  /** Whether a TLS handshake comes next. */
+  readonly tls: boolean;
+}
+
 /** Sees every connection once, after it introduced itself and before it may call anything. */
 export interface ConnMiddleware extends Lifecycle {
   readonly kind: "conn";
+  /**
+   * Asked as a connection is accepted, before its first byte and before TLS; false drops it without a word. For what
+   * must cost nothing: it must be quick, and is not told what becomes of the connection.
+   */
+  filter?(arrival: Arrival): boolean;
   /**
    * `await next()` admits the connection and resolves when it is over; `conn.close(reason)` refuses it, and the
    * client's error shows the reason. A connection that is neither admitted nor closed is refused.

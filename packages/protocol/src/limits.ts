@@ -78,13 +78,16 @@ export const LIMITS = Object.freeze({
   processWriteQueueBytes: 256 * MiB,
   /** Bytes of unfinished messages of all connections of a process. */
   processReceiveBytes: 256 * MiB,
-  /** Connections of a server. */
+  /** Open connections of a server. Over it: a new one is dropped as it is accepted, before TLS. So for the next five. */
   maxConnections: 10_000,
-  /** Connections of one IP address (IPv6: /64). */
+  /**
+   * Open connections of one IP address (IPv6: /64). This limit and the next four hold for peers on the same machine
+   * only where they are changed: behind a proxy everyone is such a peer.
+   */
   maxConnectionsPerIp: 256,
-  /** Connections of one IP address whose handshake is not done. */
+  /** Connections of one IP address whose handshake is not done, TLS included. */
   maxHandshakesPerIp: 32,
-  /** Connections of a server whose handshake is not done. */
+  /** Connections of a server whose handshake is not done, TLS included. */
   maxHandshakes: 512,
   /** Accepted connections of one IP address in one burst. */
   acceptBurst: 100,

@@ -1,6 +1,7 @@
 import { type Connection as ConnectionInfo, ProcessedSink, runConnMiddleware, type ServerSession } from "@rap/core";
 import { GoawayCode, type Metadata, type MetadataValue, type OpenHead, RapError, Shape } from "@rap/protocol";
 import { Connection, type ConnectionHost, type Socket, type Stream, type StreamSink } from "@rap/transport";
+import type { Seat } from "./admission";
 import { ServerCall } from "./answer";
 import type { Method } from "./registry";
 import type { ServerCore } from "./server";
@@ -11,6 +12,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   readonly server: ServerCore;
   readonly wire: Connection;
   readonly id: string;
+  readonly seat: Seat;
   #inFlight = 0;
   #streams = 0;
   #channels = 0;
@@ -19,8 +21,9 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   /** Tells the middleware that the connection is over. */
   #over: (() => void) | undefined;
 
-  constructor(server: ServerCore, socket: Socket) {
+  constructor(server: ServerCore, socket: Socket, seat: Seat) {
     this.server = server;
+    this.seat = seat;
     const { limits, wheel, codecs, info, processors } = server;
     const secure = processors?.secure;
     this.wire = new Connection(socket, { role: "server", host: this, limits, wheel, codecs, info, secure });
@@ -64,6 +67,10 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   onHello(): void {
     if (this.server.connMiddleware.length === 0) this.wire.accept();
     else void this.#admit();
+  }
+
+  onReady(): void {
+    this.server.admission.ready(this.seat);
   }
 
   openSession(): string {

@@ -50,6 +50,7 @@ import {
   unix,
 } from "@rap/transport";
 import { registerAdministration } from "./administration";
+import { Admission, type Rejection } from "./admission";
 import { Dispatcher } from "./dispatcher";
 import type { FailureOptions } from "./failure";
 import { Health } from "./health";
@@ -116,6 +117,10 @@ export interface ListenOptions {
 
 export interface ServerStats {
   connections: number;
+  /** Sockets whose handshake is not done, TLS included. */
+  handshakes: number;
+  /** Connections that were turned away as they were accepted, by the limit that did it, or `filtered`. */
+  rejected: Readonly<Record<Rejection, number>>;
   /** Calls whose function has not finished. */
   inFlight: number;
   /** Entries of the timer wheel: deadlines and one watch per connection. */
@@ -130,6 +135,7 @@ export interface ServerCore extends FailureOptions {
   readonly codecs: readonly Codec[];
   readonly info: string;
   readonly dispatcher: Dispatcher;
+  readonly admission: Admission;
   readonly workers: WorkerPool;
   readonly connMiddleware: readonly ConnMiddleware[];
   readonly messageMiddleware: readonly MessageMiddleware[];
@@ -190,6 +196,7 @@ export class Server implements AsyncDisposable, Host {
       ],
       info: INFO,
       dispatcher: new Dispatcher(this.#registry),
+      admission: new Admission(table, clock, this.#connMiddleware),
       workers: new WorkerPool({}),
       connMiddleware: this.#connMiddleware,
       messageMiddleware: this.#messageMiddleware,
@@ -382,7 +389,14 @@ export class Server implements AsyncDisposable, Host {
   }
 
   stats(): ServerStats {
-    return { connections: this.#connections.size, inFlight: this.#core.inFlight, timers: this.#core.wheel.size };
+    const { admission, inFlight, wheel } = this.#core;
+    return {
+      connections: this.#connections.size,
+      handshakes: admission.counts.handshakes,
+      rejected: { ...admission.rejected },
+      inFlight,
+      timers: wheel.size,
+    };
   }
 
   async #stop({ graceMs, signal }: { graceMs?: number; signal?: AbortSignal }): Promise<void> {
@@ -438,15 +452,17 @@ export class Server implements AsyncDisposable, Host {
   }
 
   #accept(socket: Socket): void {
-    if (this.#state === "stopped" || this.#connections.size >= this.#core.limits.maxConnections) {
-      socket.destroy();
-      return;
-    }
-    this.#connections.add(new ServerConnection(this.#core, socket));
+    const { admission } = this.#core;
+    if (this.#state === "stopped") return socket.destroy();
+    // A transport of the caller's did not ask before.
+    const seat = admission.seatOf(socket.peer) ?? admission.enter(socket.peer, socket.peer.encrypted);
+    if (seat === undefined) return socket.destroy();
+    this.#connections.add(new ServerConnection(this.#core, socket, seat));
   }
 
   #left(connection: ServerConnection, error: RapError | undefined): void {
     this.#connections.delete(connection);
+    if (!connection.seat.held) this.#core.admission.leave(connection.seat);
     if (error !== undefined) {
       this.#logger.debug({ peer: connection.remoteAddress, connection: connection.id }, error.message);
     }
@@ -457,15 +473,21 @@ export class Server implements AsyncDisposable, Host {
     if (transport !== undefined) return { transport, address: address ?? `${transport.scheme}://rap` };
     const options = this.#options;
     const socketPath = path ?? (port === undefined && host === undefined ? options.path : undefined);
-    if (socketPath !== undefined) return { transport: unix(), address: `unix:${socketPath}` };
+    const { admission, limits: table } = this.#core;
+    // The admission counts, over all listeners.
+    const counted = { maxConnections: Number.POSITIVE_INFINITY };
+    if (socketPath !== undefined) {
+      return { transport: unix({ ...counted, filter: admission.guard(false) }), address: `unix:${socketPath}` };
+    }
     const hostName = host ?? options.host ?? "127.0.0.1";
     const where = `${hostName.includes(":") ? `[${hostName}]` : hostName}:${port ?? options.port ?? 9000}`;
     const server = this.#tls();
-    if (server === undefined) return { transport: tcp(), address: `tcp://${where}` };
-    return {
-      transport: tls({ handshakeTimeout: this.#core.limits.handshakeTimeout, ...server }),
-      address: `tls://${where}`,
-    };
+    if (server === undefined) {
+      return { transport: tcp({ ...counted, filter: admission.guard(false) }), address: `tcp://${where}` };
+    }
+    const { handshakeTimeout } = table;
+    const secured = { ...counted, handshakeTimeout, ...server, filter: admission.guard(true, server.filter) };
+    return { transport: tls(secured), address: `tls://${where}` };
   }
 
   #tls(): TlsServerOptions | undefined {
