@@ -46,7 +46,8 @@ export function defineErrors<const T extends Record<string, ErrorDef>>(definitio
 
 function factory(reason: string, definition: ErrorDef): unknown {
   const { code, message = reason, retryAfterMs } = definition;
-  if (!isCode(code)) throw Object.assign(new TypeError(`${reason}: ${String(code)} is not a code`), { code: "ERR_RAP_CODE" });
+  if (!isCode(code))
+    throw Object.assign(new TypeError(`${reason}: ${String(code)} is not a code`), { code: "ERR_RAP_CODE" });
   const make = (data?: unknown, init: { message?: string; cause?: unknown } = {}) =>
     new RapError(code, init.message ?? message, {
       reason,
