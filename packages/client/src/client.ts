@@ -80,6 +80,7 @@ export class Client implements AsyncDisposable {
   readonly #transports = new Map<string, Transport>();
   readonly #secure: boolean;
   readonly #interceptors: Interceptor[] = [];
+  readonly #processors = new ProcessorChain();
   readonly #events = lifecycleEvents();
   #started = false;
   readonly #listeners = new Map<ClientEvent, Set<(event: unknown) => void>>();
@@ -120,7 +121,7 @@ export class Client implements AsyncDisposable {
       timeout: options.timeout ?? table.timeout,
       emit: (event: ClientEvent, detail: object) => this.#emit(event, detail),
     };
-    this.#core = Object.assign(core, { pool: undefined as never as Pool, processors: undefined });
+    this.#core = Object.assign(core, { pool: undefined as never as Pool, processors: undefined, secure: undefined });
     this.#pool = new Pool(this.#core);
     Object.assign(this.#core, { pool: this.#pool });
     for (const address of typeof options.target === "string" ? [options.target] : (options.target ?? []))
@@ -140,7 +141,7 @@ export class Client implements AsyncDisposable {
    */
   async start(): Promise<this> {
     if (this.#pool.addresses.length === 0) this.addConn("localhost", 9000);
-    const { list = [] } = this.#core.processors ?? {};
+    const { list } = this.#processors;
     await startParts(this.#events.beforeStart, list, undefined, warn);
     try {
       await this.#pool.start();
@@ -159,7 +160,7 @@ export class Client implements AsyncDisposable {
     this.#started = false;
     if (started) await runEvents(this.#events.beforeStop, warn);
     await this.#pool.stop(options.graceMs ?? this.#core.limits.abortGrace);
-    if (started) await stopParts(this.#core.processors?.list ?? [], this.#events.afterStop, undefined, warn);
+    if (started) await stopParts(this.#processors.list, this.#events.afterStop, undefined, warn);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -168,11 +169,13 @@ export class Client implements AsyncDisposable {
 
   /**
    * Adds processors; what is sent goes through them in order, what is received in reverse. Throws a TypeError for one
-   * that is loaded already.
+   * that is loaded already, and for one that makes connections secure once the client has started.
    */
   loadProcessor(list: readonly Processor[]): this {
-    this.#core.processors ??= new ProcessorChain();
-    for (const processor of list) this.#core.processors.load(processor);
+    const fresh = !this.#started && this.#pool.connections.length === 0;
+    for (const processor of list) this.#processors.load(processor, fresh);
+    this.#core.processors = this.#processors.active;
+    this.#core.secure = this.#processors.secure;
     return this;
   }
 

@@ -126,7 +126,7 @@ export class Endpoint implements ConnectionHost {
     this.#timer = undefined;
     const dialling = new AbortController();
     this.#dialling = dialling;
-    const { clock, limits, wheel, codecs, info, metadata, processors } = this.#core;
+    const { clock, limits, wheel, codecs, info, metadata, secure } = this.#core;
     const timer = clock.setTimeout(
       () => dialling.abort(new RapError("UNAVAILABLE", `no connection within ${limits.connectTimeout} ms`)),
       limits.connectTimeout,
@@ -145,7 +145,7 @@ export class Endpoint implements ConnectionHost {
         codecs,
         info,
         metadata,
-        secure: processors?.secure,
+        secure,
       });
     } catch (error) {
       this.#failed(this.#dialError(error));

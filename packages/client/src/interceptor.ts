@@ -1,4 +1,4 @@
-import type { Metadata, MetadataValue } from "@rap/protocol";
+import { Metadata, type MetadataValue } from "@rap/protocol";
 import type { CallOptions } from "./options";
 import type { CallArguments, Target } from "./send";
 
@@ -26,8 +26,7 @@ export function intercept(
 ): Promise<unknown> {
   const { name, group } = target;
   const options: CallOptions = { ...target.options };
-  const { metadata } = options;
-  if (metadata !== undefined && Symbol.iterator in metadata) options.metadata = recordOf(metadata);
+  if (options.metadata instanceof Metadata) options.metadata = recordOf(options.metadata);
   const run = async (index: number, call: OutgoingCall): Promise<unknown> => {
     const interceptor = list[index];
     if (interceptor === undefined) return send({ ...target, options: call.options }, call.args);

@@ -7,6 +7,7 @@ import {
   type Metadata,
   type Random,
   RapError,
+  type SecureLayer,
   Shape,
 } from "@rap/protocol";
 import type { Connection, TimerWheel, Transport } from "@rap/transport";
@@ -27,8 +28,10 @@ export interface ClientCore {
   readonly info: string;
   readonly metadata: Metadata | undefined;
   readonly pool: Pool;
-  /** undefined while none is loaded: then nothing on a call's way asks for them. */
+  /** undefined while none looks at messages: then nothing on a call's way asks for them. */
   processors: ProcessorChain | undefined;
+  /** What makes connections secure, if one of the processors does. */
+  secure: SecureLayer | undefined;
   /** The default timeout of calls with one result. */
   readonly timeout: number;
   emit(event: ClientEvent, detail: { address: string; error?: RapError; reason?: string }): void;

@@ -44,7 +44,6 @@ export {
   runConnMiddleware,
   runMessageMiddleware,
 } from "./middleware";
-export { PrivateFunctions } from "./private-functions";
 export {
   type Envelope,
   isPromise,

@@ -32,7 +32,7 @@ export interface Processor {
   onRequest?(message: Envelope): Awaitable<Envelope>;
   /** A message from server to client: on the server before it is sent, on the client before the caller sees it. */
   onResponse?(message: Envelope): Awaitable<Envelope>;
-  /** Makes every connection secure below the codec, before any message: the crypto plugin has one. */
+  /** Makes every connection secure below the codec, before any message: the crypto plugin does. */
   readonly secure?: SecureLayer;
   /** A call begins. */
   onContextEnter?(call: ProcessedCall): void;
@@ -45,6 +45,7 @@ export interface Processor {
 }
 
 type Step = "onRequest" | "onResponse";
+const STEPS = ["onRequest", "onResponse", "onContextEnter", "onContextExit"] as const;
 
 /** The processors of one side, in the order in which they were loaded. */
 export class ProcessorChain {
@@ -54,12 +55,23 @@ export class ProcessorChain {
     return this.#list;
   }
 
-  /** Adds to those that are loaded already. Throws a TypeError for one that is loaded or is none. */
-  load(processor: Processor): void {
+  /** The chain itself if any of its processors looks at messages or calls, else undefined: those need not pass by. */
+  get active(): ProcessorChain | undefined {
+    return this.#list.some((processor) => STEPS.some((step) => processor[step] !== undefined)) ? this : undefined;
+  }
+
+  /**
+   * Adds to those that are loaded already. Throws a TypeError for one that is loaded or is none, and for one that makes
+   * connections secure when there may be some already (`fresh` is false): those would stay as they are.
+   */
+  load(processor: Processor, fresh: boolean): void {
     if (typeof processor !== "object" || processor === null) throw loadError("a processor is an object");
     if (this.#list.includes(processor)) throw loadError("a processor is loaded already");
     if (processor.secure !== undefined && this.secure !== undefined) {
       throw loadError("a processor that makes connections secure is loaded already");
+    }
+    if (processor.secure !== undefined && !fresh) {
+      throw loadError("a processor that makes connections secure is loaded before the start");
     }
     this.#list.push(processor);
   }

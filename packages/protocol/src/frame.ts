@@ -22,6 +22,10 @@ export const Kind = {
   PING: 0x01,
   PONG: 0x02,
   GOAWAY: 0x03,
+  /** One side's part of a key exchange, before anything else. */
+  EXCHANGE: 0x04,
+  /** A record: sealed bytes of the connection inside. */
+  SEALED: 0x05,
   OPEN: 0x10,
   HEADERS: 0x11,
   DATA: 0x12,

@@ -66,5 +66,5 @@ export {
   writeOpen,
 } from "./payload";
 export { type Random, randomId, systemRandom } from "./random";
-export type { FrameCipher, SecureExchange, SecureLayer } from "./secure";
+export { RECORD_BYTES, type RecordCipher, type SecureAnswer, type SecureLayer, type SecureOffer } from "./secure";
 export { decodeError, encodeError } from "./wire-error";

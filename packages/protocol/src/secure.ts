@@ -1,35 +1,46 @@
+import type { Awaitable } from "./channel";
+
+/** Plain bytes of one record, at most. */
+export const RECORD_BYTES = 64 * 1024;
+
 /**
- * Protects the frames of one connection after its handshake, both ways. Frames arrive in order and each exactly
- * once, or `open` throws: the connection is then closed without a word.
+ * Protects what one connection sends and receives after the key exchange. Records are opened in the order in which
+ * they were sealed, each exactly once, or `open` throws: the connection is then closed without a word.
  */
-export interface FrameCipher {
-  /** Bytes that a sealed payload is longer than the plain one. */
+export interface RecordCipher {
+  /** Bytes that a record's payload is longer than what it holds. */
   readonly overhead: number;
-  /** The sealed payload. `head` is the frame's ten bytes as sent, with the sealed length; it must be authenticated too. */
-  seal(head: Uint8Array, payload: Uint8Array): Uint8Array;
-  /** The plain payload, owned by the caller. Throws for anything that was not sealed for this place. */
-  open(head: Uint8Array, payload: Uint8Array): Uint8Array;
+  /** The SEALED frame, head included, that holds `bytes` (at most `RECORD_BYTES`). Throws when the connection must end. */
+  seal(bytes: Uint8Array): Uint8Array;
+  /** What a SEALED frame, head included, holds; the caller owns it. Throws for anything that the peer did not send here. */
+  open(frame: Uint8Array): Uint8Array;
   /** The connection is over: forget the keys. */
   close(): void;
 }
 
-/** One side of a handshake that has begun. */
-export interface SecureExchange {
-  /** Goes to the peer in the HELLO, as the extension's bytes. */
+/** A client's side of a key exchange that has begun. */
+export interface SecureOffer {
+  /** What goes to the server. */
   readonly bytes: Uint8Array;
-  /** The cipher, once both HELLO payloads are known; `peer` is the peer's extension. Throws to refuse the connection. */
-  finish(peer: Uint8Array, clientHello: Uint8Array, serverHello: Uint8Array): FrameCipher;
+  /** Reads what the server answers. Throws if it is not to be trusted. */
+  finish(answer: Uint8Array): RecordCipher;
+}
+
+/** A server's side of a key exchange. */
+export interface SecureAnswer {
+  /** What goes to the client. */
+  readonly bytes: Uint8Array;
+  readonly cipher: RecordCipher;
 }
 
 /**
- * What makes connections secure below the codec: a key exchange in an extension of HELLO and the cipher that comes of
- * it. Both sides have one or none: a side that has one refuses a peer without it before any other byte is looked at.
+ * What makes connections secure below everything else: a key exchange and the cipher that comes of it. Of a peer that
+ * does not begin with the exchange not another byte is read. `binding` is what only the two ends of the TLS connection
+ * underneath know (RFC 9266); undefined without TLS.
  */
 export interface SecureLayer {
-  /** Number of the HELLO extension, 0x8000 or more, so that a peer that does not know it refuses. */
-  readonly extension: number;
   /** Client: begins an exchange. */
-  offer(): SecureExchange;
-  /** Server: answers one. Throws to refuse the connection; the peer is not told why. */
-  answer(offer: Uint8Array): SecureExchange;
+  offer(binding: Uint8Array | undefined): SecureOffer;
+  /** Server: answers one. Throws or rejects to refuse the client, which is not told why. */
+  answer(offer: Uint8Array, binding: Uint8Array | undefined): Awaitable<SecureAnswer>;
 }

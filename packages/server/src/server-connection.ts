@@ -24,8 +24,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   constructor(server: ServerCore, socket: Socket, seat: Seat) {
     this.server = server;
     this.seat = seat;
-    const { limits, wheel, codecs, info, processors } = server;
-    const secure = processors?.secure;
+    const { limits, wheel, codecs, info, secure } = server;
     this.wire = new Connection(socket, { role: "server", host: this, limits, wheel, codecs, info, secure });
     this.id = `c${this.wire.id}`;
   }

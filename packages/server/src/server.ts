@@ -36,6 +36,7 @@ import {
   msgpack,
   type Random,
   RapError,
+  type SecureLayer,
   systemClock,
   systemRandom,
 } from "@rap/protocol";
@@ -139,8 +140,10 @@ export interface ServerCore extends FailureOptions {
   readonly workers: WorkerPool;
   readonly connMiddleware: readonly ConnMiddleware[];
   readonly messageMiddleware: readonly MessageMiddleware[];
-  /** undefined while none is loaded: then nothing on a call's way asks for them. */
+  /** undefined while none looks at messages: then nothing on a call's way asks for them. */
   processors: ProcessorChain | undefined;
+  /** What makes connections secure, if one of the processors does. */
+  secure: SecureLayer | undefined;
   inFlight: number;
   left(connection: ServerConnection, error: RapError | undefined): void;
 }
@@ -160,6 +163,7 @@ export class Server implements AsyncDisposable, Host {
   readonly #health = new Health();
   readonly #connMiddleware: ConnMiddleware[] = [];
   readonly #messageMiddleware: MessageMiddleware[] = [];
+  readonly #processors = new ProcessorChain();
   /** All that was loaded, in that order. */
   readonly #parts: (Lifecycle | Processor)[] = [];
   #listeners: Listener[] = [];
@@ -201,6 +205,7 @@ export class Server implements AsyncDisposable, Host {
       connMiddleware: this.#connMiddleware,
       messageMiddleware: this.#messageMiddleware,
       processors: undefined,
+      secure: undefined,
       inFlight: 0,
       left: (connection, error) => this.#left(connection, error),
     };
@@ -250,14 +255,15 @@ export class Server implements AsyncDisposable, Host {
 
   /**
    * Adds processors; what is received goes through them in reverse, what is sent in order. Throws a TypeError for one
-   * that is loaded already.
+   * that is loaded already, and for one that makes connections secure once the server has started.
    */
   loadProcessor(list: readonly Processor[]): this {
-    this.#core.processors ??= new ProcessorChain();
     for (const processor of list) {
-      this.#core.processors.load(processor);
+      this.#processors.load(processor, this.#state === "idle");
       this.#parts.push(processor);
     }
+    this.#core.processors = this.#processors.active;
+    this.#core.secure = this.#processors.secure;
     return this;
   }
 

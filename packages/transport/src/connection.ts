@@ -8,13 +8,11 @@ import {
   encodeError,
   encodeGoaway,
   Flag,
-  type FrameCipher,
   FrameReader,
   type FrameSink,
   FramingError,
   GoawayCode,
   goawayName,
-  HEAD_BYTES,
   type Hello,
   Kind,
   type Limits,
@@ -28,6 +26,7 @@ import {
   RapError,
   readOpen,
   readU32,
+  type SecureLayer,
   SHAPE_SHIFT,
   Shape,
   writeOpen,
@@ -38,11 +37,12 @@ import { ReceiveWindow, SendWindow } from "./credit";
 import { Handshake, type HandshakeOptions } from "./handshake";
 import { Keepalive } from "./keepalive";
 import { Outbox, SMALL_BYTES } from "./outbox";
+import { SealedSocket } from "./sealed-socket";
 import { MIN_FRAGMENT, Stream, type StreamSink } from "./stream";
 import { StreamTable } from "./stream-table";
 import { type FrameTrace, frameTrace } from "./trace";
 import type { Socket, SocketHandler } from "./transport";
-import { Untrusted, Violation } from "./violation";
+import { Violation } from "./violation";
 import { type TimerWheel, WheelEntry } from "./wheel";
 
 /** What a connection tells the client or server that it belongs to. None of these may throw. */
@@ -67,6 +67,8 @@ export interface ConnectionHost {
 export interface ConnectionOptions extends HandshakeOptions {
   host: ConnectionHost;
   wheel: TimerWheel;
+  /** Seals all that is sent on the socket; a peer without it is refused. */
+  secure?: SecureLayer | undefined;
 }
 
 /** Numbers of one connection since it began. */
@@ -127,9 +129,7 @@ export class Connection implements SocketHandler, FrameSink {
   readonly #pings: Bucket;
   readonly #handshake: Handshake;
   readonly #handshakeWatch: Watch;
-  /** Whether the peer's HELLO came, be it readable or not. */
-  #introduced = false;
-  #cipher: FrameCipher | undefined;
+  readonly #sealed: SealedSocket | undefined;
   #keepalive: Keepalive | undefined;
   #waiting: Set<Stream> | undefined;
   #nextId: number;
@@ -152,8 +152,9 @@ export class Connection implements SocketHandler, FrameSink {
   #goaway: { code: number; reason: string } | undefined;
 
   constructor(socket: Socket, options: ConnectionOptions) {
-    const { limits, wheel, role } = options;
-    this.socket = socket;
+    const { limits, wheel, role, secure } = options;
+    if (secure !== undefined) this.#sealed = new SealedSocket(socket, secure, role, limits.maxHandshakeBytes);
+    this.socket = this.#sealed ?? socket;
     this.role = role;
     this.limits = limits;
     this.wheel = wheel;
@@ -161,7 +162,7 @@ export class Connection implements SocketHandler, FrameSink {
     this.#nextId = role === "client" ? 1 : 2;
     this.#reader = new FrameReader(this, limits.maxHandshakeBytes);
     this.#trace = frameTrace(`${role} ${this.id}`);
-    this.outbox = new Outbox(socket, limits.fragmentBytes, this.#trace);
+    this.outbox = new Outbox(this.socket, limits.fragmentBytes, this.#trace);
     this.#receiveWindow = new ReceiveWindow(limits.connectionWindowBytes, Number.MAX_SAFE_INTEGER);
     const now = wheel.now();
     this.#glitches = new Bucket(limits.glitchBurst, limits.glitchesPerSecond, now);
@@ -171,7 +172,7 @@ export class Connection implements SocketHandler, FrameSink {
     // A TLS handshake has used up a part of the time.
     wheel.add(this.#handshakeWatch, Math.max(1, limits.handshakeTimeout - (performance.now() - socket.openedAt)));
     if (role === "client") this.#sendHello();
-    socket.start(this);
+    this.socket.start(this);
   }
 
   /** The codec that both sides agreed on. */
@@ -200,7 +201,7 @@ export class Connection implements SocketHandler, FrameSink {
   accept(): void {
     if (this.closed || this.ready) return;
     this.#sendHello();
-    this.#secure();
+    this.#becomeReady();
   }
 
   /**
@@ -242,7 +243,7 @@ export class Connection implements SocketHandler, FrameSink {
       this.messagesSent++;
       stream.localDone = end;
     } else {
-      const rest = owned ? body! : new Uint8Array(body!);
+      const rest = owned ? body! : body!.slice();
       stream.push({ body: rest, sent: first, begun: true, prefix: NONE, kind: Kind.OPEN, flags: 0, end });
     }
     if (this.#nextId >= this.limits.maxStreamId) this.#exhausted();
@@ -289,8 +290,8 @@ export class Connection implements SocketHandler, FrameSink {
   close(code: GoawayCode, reason: string): void {
     if (this.closed) return;
     // Before it introduced itself a peer is told nothing; one that is refused gets the reason in place of a HELLO.
-    if (this.ready || (this.#introduced && this.#cipher === undefined)) {
-      if (!this.ready && this.role === "server") this.socket.write(PREAMBLE);
+    if (this.ready || (this.role === "server" && this.#handshake.codec !== undefined)) {
+      if (!this.ready) this.socket.write(PREAMBLE);
       this.outbox.frame(Kind.GOAWAY, 0, 0, encodeGoaway(this.#lastPeerId, code, reason));
       this.outbox.flush();
     }
@@ -343,7 +344,8 @@ export class Connection implements SocketHandler, FrameSink {
       this.#fault(error);
       return;
     }
-    this.#keepalive?.read(this.wheel.now(), this.#reader.partial > 0, this.#framesReceived > frames);
+    const partial = this.#reader.partial > 0 || (this.#sealed !== undefined && this.#sealed.partial > 0);
+    this.#keepalive?.read(this.wheel.now(), partial, this.#framesReceived > frames);
     this.#pauseIfBehind();
   }
 
@@ -368,23 +370,7 @@ export class Connection implements SocketHandler, FrameSink {
   frame(kind: number, flags: number, id: number, bytes: Uint8Array, start: number, end: number, owned: boolean): void {
     this.#framesReceived++;
     this.#trace?.("<", kind, flags, id, end - start);
-    if (this.#cipher !== undefined) {
-      const plain = this.#unseal(this.#cipher, bytes, start, end);
-      if (!this.ready) this.#becomeReady();
-      this.#dispatch(kind, flags, id, plain, 0, plain.length, true);
-    } else if (this.ready) this.#dispatch(kind, flags, id, bytes, start, end, owned);
-    else this.#frameBeforeReady(kind, bytes, start, end);
-  }
-
-  #dispatch(
-    kind: number,
-    flags: number,
-    id: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    owned: boolean,
-  ): void {
+    if (!this.ready) return this.#frameBeforeReady(kind, bytes, start, end);
     switch (kind) {
       case Kind.OPEN:
         return this.#open(flags, id, bytes, start, end, owned);
@@ -412,7 +398,6 @@ export class Connection implements SocketHandler, FrameSink {
       case Kind.PING:
         return this.#ping(bytes, start, end);
       case Kind.PONG:
-        if (end - start !== 8) throw new PayloadError("PONG is not 8 bytes long");
         if (this.#drainStep !== undefined && this.#drainStep.slot >= 0) this.#drainStep.expire();
         return;
       case Kind.GOAWAY:
@@ -475,7 +460,8 @@ export class Connection implements SocketHandler, FrameSink {
 
   /** Bytes handed to the socket and those it has not passed on. */
   progress(): { written: number; buffered: number } {
-    return { written: this.outbox.bytesSent, buffered: this.socket.buffered };
+    const written = this.outbox.bytesSent + (this.#sealed?.overhead ?? 0);
+    return { written, buffered: this.socket.buffered };
   }
 
   #overdrawn(what: string): never {
@@ -489,32 +475,17 @@ export class Connection implements SocketHandler, FrameSink {
 
   #frameBeforeReady(kind: number, bytes: Uint8Array, start: number, end: number): void {
     if (kind === Kind.GOAWAY && this.role === "client") return this.#goawayFrom(decodeGoaway(bytes, start, end));
-    if (kind !== Kind.HELLO || this.#introduced) {
+    if (kind === Kind.EXCHANGE) {
+      throw new Violation(GoawayCode.HANDSHAKE_FAILED, "the peer encrypts, this side does not");
+    }
+    if (kind !== Kind.HELLO || this.#handshake.codec !== undefined) {
       throw new Violation(GoawayCode.PROTOCOL_ERROR, `frame kind ${kind} before the handshake is done`);
     }
-    this.#introduced = true;
     this.peer = this.#handshake.read(bytes, start, end);
     this.sendWindow = new SendWindow(this.peer.connectionWindowBytes, 0);
-    if (this.role === "client") this.#secure();
+    if (this.role === "client") this.#becomeReady();
     else if (this.#host.onHello === undefined) this.accept();
     else this.#host.onHello(this, this.peer);
-  }
-
-  /** From here on every frame is sealed, if there is a cipher; the first that opens proves the peer. */
-  #secure(): void {
-    this.#cipher = this.#handshake.cipher();
-    if (this.#cipher === undefined) return this.#becomeReady();
-    this.outbox.seal(this.#cipher);
-    this.ping();
-  }
-
-  /** A sealed frame as it was before. */
-  #unseal(cipher: FrameCipher, bytes: Uint8Array, start: number, end: number): Uint8Array {
-    try {
-      return cipher.open(bytes.subarray(start - HEAD_BYTES, start), bytes.subarray(start, end));
-    } catch (error) {
-      throw new Untrusted("a frame is not what the peer sent", { cause: error });
-    }
   }
 
   #becomeReady(): void {
@@ -671,7 +642,6 @@ export class Connection implements SocketHandler, FrameSink {
   #fault(error: unknown): void {
     this.#reader.stop();
     if (error instanceof Violation) this.close(error.code, error.message);
-    else if (error instanceof Untrusted) this.abort(GoawayCode.HANDSHAKE_FAILED, error.message);
     else if (error instanceof FramingError) {
       const code = error.problem === "PREAMBLE" ? GoawayCode.HANDSHAKE_FAILED : GoawayCode.FRAME_TOO_LARGE;
       this.close(code, error.message);
@@ -709,7 +679,6 @@ export class Connection implements SocketHandler, FrameSink {
     this.draining = true;
     this.#reader.stop();
     this.outbox.close();
-    this.#cipher?.close();
     this.wheel.remove(this.#handshakeWatch);
     if (this.#drainStep !== undefined) this.wheel.remove(this.#drainStep);
     this.#keepalive?.stop();

@@ -1,4 +1,4 @@
-import { copyBytes, Flag, type FrameCipher, HEAD_BYTES, Kind, writeHead } from "@rap/protocol";
+import { copyBytes, Flag, HEAD_BYTES, Kind, writeHead } from "@rap/protocol";
 import type { Stream } from "./stream";
 import type { FrameTrace } from "./trace";
 import type { Socket } from "./transport";
@@ -21,7 +21,6 @@ interface Slab {
 }
 
 let spare: Slab | undefined;
-const NONE = new Uint8Array(0);
 
 /** A message that is larger than a frame or waits for credit. */
 export interface Pending {
@@ -51,11 +50,6 @@ export class Outbox {
   /** Streams with a fragment to send and the credit for it, in the order of their turns. */
   #ready: Stream[] = [];
   #closed = false;
-  /** Seals every frame, once the handshake has made it. */
-  #cipher: FrameCipher | undefined;
-  /** Where the last reserved frame begins that is not sealed yet; -1 when there is none. */
-  #unsealed = -1;
-  #unsealedSize = 0;
   bytesSent = 0;
   framesSent = 0;
 
@@ -67,19 +61,12 @@ export class Outbox {
     this.#fragmentBytes = fragmentBytes;
   }
 
-  /** From here on every frame is sealed. */
-  seal(cipher: FrameCipher): void {
-    this.#cipher = cipher;
-  }
-
   /** Where `reserve` made room. */
   buffer!: Uint8Array;
 
   /** Writes a small frame's head and returns where in `buffer` its payload of `size` bytes must be put, now. */
   reserve(kind: number, flags: number, id: number, size: number): number {
-    const overhead = this.#cipher === undefined ? 0 : this.#cipher.overhead;
-    const whole = HEAD_BYTES + size + overhead;
-    if (this.#unsealed >= 0) this.#sealLast();
+    const whole = HEAD_BYTES + size;
     let slab = this.#slab;
     if (slab !== undefined && slab.used - this.#start >= EARLY_FLUSH) {
       this.#write(slab);
@@ -87,12 +74,8 @@ export class Outbox {
     }
     if (slab === undefined || slab.used + whole > slab.buffer.length) slab = this.#nextSlab(whole);
     const at = slab.used;
-    writeHead(slab.buffer, at, size + overhead, kind, flags, id);
+    writeHead(slab.buffer, at, size, kind, flags, id);
     slab.used = at + whole;
-    if (overhead > 0) {
-      this.#unsealed = at;
-      this.#unsealedSize = size;
-    }
     this.buffer = slab.buffer;
     this.framesSent++;
     this.#trace?.(">", kind, flags, id, size);
@@ -133,7 +116,6 @@ export class Outbox {
   flush(): void {
     const slab = this.#slab;
     if (slab === undefined) return;
-    if (this.#unsealed >= 0) this.#sealLast();
     if (slab.used > this.#start) this.#write(slab);
     this.#slab = undefined;
     if (slab.buffer.length - slab.used >= MIN_ROOM) spare ??= slab;
@@ -142,7 +124,6 @@ export class Outbox {
   /** Writes nothing any more. */
   close(): void {
     this.#closed = true;
-    this.#unsealed = -1;
     this.#ready = [];
     this.#slab = undefined;
   }
@@ -181,16 +162,7 @@ export class Outbox {
     return stream.pending.length > 0;
   }
 
-  /** The payload of the frame that was reserved last is there now: seals it where it stands. */
-  #sealLast(): void {
-    const { buffer } = this.#slab!;
-    const start = this.#unsealed + HEAD_BYTES;
-    const head = buffer.subarray(this.#unsealed, start);
-    this.#unsealed = -1;
-    buffer.set(this.#cipher!.seal(head, buffer.subarray(start, start + this.#unsealedSize)), start);
-  }
-
-  /** The head goes through the slab, the body's bytes go to the socket without a copy (but for one that is sealed). */
+  /** The head goes through the slab, the body's bytes go to the socket without a copy. */
   #writeLarge(
     kind: number,
     flags: number,
@@ -199,27 +171,17 @@ export class Outbox {
     pending: Pending,
     size: number,
   ): void {
-    const cipher = this.#cipher;
-    const clear = prefix === undefined || cipher !== undefined ? NONE : prefix;
-    const payload = (prefix?.length ?? 0) + size + (cipher?.overhead ?? 0);
-    if (this.#unsealed >= 0) this.#sealLast();
+    const head = HEAD_BYTES + (prefix?.length ?? 0);
     let slab = this.#slab;
-    const head = HEAD_BYTES + clear.length;
     if (slab === undefined || slab.used + head > slab.buffer.length) slab = this.#nextSlab(head);
-    const at = slab.used;
-    writeHead(slab.buffer, at, payload, kind, flags, id);
-    slab.buffer.set(clear, at + HEAD_BYTES);
+    writeHead(slab.buffer, slab.used, head - HEAD_BYTES + size, kind, flags, id);
+    if (prefix !== undefined) slab.buffer.set(prefix, slab.used + HEAD_BYTES);
     slab.used += head;
     this.framesSent++;
-    this.#trace?.(">", kind, flags, id, payload);
-    let body = pending.body.subarray(pending.sent, pending.sent + size);
-    if (cipher !== undefined) {
-      const plain = prefix === undefined ? body : Buffer.concat([prefix, body]);
-      body = cipher.seal(slab.buffer.subarray(at, at + HEAD_BYTES), plain);
-    }
+    this.#trace?.(">", kind, flags, id, head - HEAD_BYTES + size);
     this.flush();
-    this.bytesSent += body.length;
-    this.#socket.write(body);
+    this.bytesSent += size;
+    this.#socket.write(pending.body.subarray(pending.sent, pending.sent + size));
   }
 
   readonly #endTurn = (): void => {

@@ -65,4 +65,8 @@ export class TlsPeer implements Peer {
     }
     return this.#certificate;
   }
+
+  get channelBinding(): Uint8Array | undefined {
+    return this.#raw?.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0));
+  }
 }

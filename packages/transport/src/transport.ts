@@ -20,6 +20,8 @@ export interface Peer {
   readonly authorized: boolean;
   /** The peer's TLS certificate, if it showed one. Costs its parsing at the first read. */
   readonly certificate: PeerCertificate | undefined;
+  /** What only the two ends of this TLS connection know (the `tls-exporter` of RFC 9266); undefined without TLS. */
+  readonly channelBinding?: Uint8Array | undefined;
 }
 
 /** What a user of a {@link Socket} is told. A callback that throws destroys its socket and nothing else. */

@@ -9,6 +9,3 @@ export class Violation extends Error {
     super(message);
   }
 }
-
-/** A peer that is not who it must be, or bytes that it did not send. The connection ends without a word to it. */
-export class Untrusted extends Error {}
