@@ -80,7 +80,7 @@ export function contractOf(fn: AnyFn): Readonly<MethodOptions> | undefined {
  * frozen one is copied. Throws a TypeError if `fn` is not a function.
  */
 // biome-ignore lint/suspicious/noExplicitAny: a channel of any two types
-export function channel<F extends (channel: Channel<any, any>) => Awaitable<void>>(fn: F): F {
+export function channel<F extends (channel: Channel<never, any>) => Awaitable<void>>(fn: F): F {
   return isChannel(fn) ? fn : mark(fn, CHANNEL, true);
 }
 

@@ -233,7 +233,10 @@ export class Server implements AsyncDisposable, Host {
 
   /** Registers a duplex function of one `Channel`. */
   // biome-ignore lint/suspicious/noExplicitAny: a channel of any two types
-  registerChannel<F extends (channel: Channel<any, any>) => Awaitable<void>>(fn: F, options: MethodOptions = {}): this {
+  registerChannel<F extends (channel: Channel<never, any>) => Awaitable<void>>(
+    fn: F,
+    options: MethodOptions = {},
+  ): this {
     this.#registry.registerChannel(fn, options);
     return this;
   }
