@@ -12,7 +12,8 @@ import {
   type RemoteChannel,
   type Session,
 } from "@rap/client";
-import { CLOCK, connMiddleware, context, createContainer } from "@rap/core";
+import { CLOCK, connMiddleware, context } from "@rap/core";
+import { createContainer } from "@rap/core/container";
 import { encodeFrame, type Frame, LIMITS, PREAMBLE, Shape } from "@rap/protocol";
 import { Server, type ServerOptions } from "@rap/server";
 import { createTestPair, ManualClock } from "@rap/testing";
