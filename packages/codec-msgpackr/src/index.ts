@@ -1,1 +1,1 @@
-export {};
+export { msgpackr } from "./msgpackr";

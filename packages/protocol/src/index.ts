@@ -9,6 +9,7 @@ export {
   type ErrorFactories,
   type ErrorFactory,
 } from "./define-errors";
+export type { MsgpackEngine } from "./engine";
 export { type ErrorOrigin, messageOf, RapError, type RapErrorInit } from "./error";
 export {
   Flag,
@@ -47,7 +48,7 @@ export {
   type MetadataValue,
   toMetadata,
 } from "./metadata";
-export { type CodecLimits, msgpack } from "./msgpack";
+export { type CodecLimits, type MsgpackOptions, msgpack } from "./msgpack";
 export {
   blockEnd,
   decodeFrame,

@@ -1,4 +1,5 @@
 import type { Codec } from "./codec";
+import type { MsgpackEngine } from "./engine";
 import { Pack } from "./pack";
 import { Unpack } from "./unpack";
 
@@ -10,6 +11,12 @@ export interface CodecLimits {
   readonly maxCost: number;
   /** Entries of one object, Map or Set. Default 65 536. */
   readonly maxMapEntries: number;
+}
+
+/** Options of {@link msgpack}. */
+export interface MsgpackOptions extends Partial<CodecLimits> {
+  /** Writes and reads what is plain MessagePack. Default: `@msgpack/msgpack`. */
+  readonly engine?: MsgpackEngine;
 }
 
 const DEFAULT_LIMITS: CodecLimits = {
@@ -39,10 +46,10 @@ const DEFAULT_LIMITS: CodecLimits = {
  *
  * The extension types are listed in `extension.ts` and in `docs/protocol.md`.
  */
-export function msgpack(limits: Partial<CodecLimits> = {}): Codec {
+export function msgpack({ engine, ...limits }: MsgpackOptions = {}): Codec {
   const all = { ...DEFAULT_LIMITS, ...limits };
-  const pack = new Pack(all);
-  const unpack = new Unpack(all);
+  const pack = new Pack(all, engine);
+  const unpack = new Unpack(all, engine);
   return {
     name: "msgpack",
     encode: (value, root) => pack.encode(value, root),

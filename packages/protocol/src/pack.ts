@@ -1,5 +1,6 @@
 import { Encoder, ExtData, encodeDateToTimeSpec, encodeTimeSpecToTimestamp } from "@msgpack/msgpack";
 import { CodecError } from "./codec";
+import type { MsgpackEngine } from "./engine";
 import { BIGINT, MAP, SET, TIMESTAMP, UNDEFINED } from "./extension";
 import type { ScanLimits } from "./scan";
 import { allowsSmall, SmallWriter } from "./small";
@@ -11,10 +12,11 @@ const NOTHING = new ExtData(UNDEFINED, Uint8Array.of(0));
 
 /**
  * The encoding half of the msgpack codec: one walk that refuses what cannot be sent and replaces what `Encoder` would
- * damage, then `Encoder`. A value with nothing special in it is not copied.
+ * damage, then `Encoder`. A value with nothing special in it is not copied, and is the engine's if there is one.
  */
 export class Pack {
   readonly #limits: ScanLimits;
+  readonly #engine: MsgpackEngine | undefined;
   readonly #small: SmallWriter | undefined;
   #encoder = newEncoder();
   #busy = false;
@@ -26,8 +28,9 @@ export class Pack {
 
   readonly #slots: Slot[] = [];
 
-  constructor(limits: ScanLimits) {
+  constructor(limits: ScanLimits, engine?: MsgpackEngine) {
     this.#limits = limits;
+    this.#engine = engine;
     this.#small = allowsSmall(limits) ? new SmallWriter() : undefined;
   }
 
@@ -55,7 +58,9 @@ export class Pack {
   #encode(value: unknown, root: string): Uint8Array {
     this.#depth = 0;
     try {
-      const bytes = this.#write(this.#replace(value, 0), 0);
+      const replaced = this.#replace(value, 0);
+      if (this.#engine !== undefined && replaced === value) return this.#engine.encode(value);
+      const bytes = this.#write(replaced, 0);
       if (bytes.buffer.byteLength > MAX_KEPT_BUFFER) this.#encoder = newEncoder();
       return bytes;
     } catch (cause) {
@@ -98,7 +103,8 @@ export class Pack {
 
   #object(value: object, depth: number): unknown {
     const kind = kindOf(value);
-    if (kind === "Uint8Array") return value;
+    // One of another realm would be no Uint8Array to an engine.
+    if (kind === "Uint8Array") return value instanceof Uint8Array ? value : Uint8Array.from(value as Uint8Array);
     if (kind === "Date") return timestamp(value as Date);
     if (depth === this.#limits.maxDepth) throw this.#tooDeep(value);
     switch (kind) {

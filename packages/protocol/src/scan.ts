@@ -68,6 +68,9 @@ export class Scan {
   /** Whether the last message has binary values. */
   binary = false;
 
+  /** Whether it has values of extension types. */
+  extensions = false;
+
   /**
    * Offsets from `start` of values in the last message that `Decoder` would not give back exactly: integers beyond
    * 2^53, and strings beginning with U+FEFF.
@@ -101,6 +104,7 @@ export class Scan {
   check(bytes: Uint8Array, start: number, end: number): void {
     const { maxDepth, maxCost, maxMapEntries } = this.#limits;
     this.binary = false;
+    this.extensions = false;
     this.inexact.length = 0;
     this.#shapes.clear();
 
@@ -183,6 +187,7 @@ export class Scan {
             const type = (bytes[at - 1]! << 24) >> 24;
             if (size > stop - at) throw malformed("truncated", offset);
             cost += COST.ext;
+            this.extensions = true;
             if (type === MAP || type === SET) {
               opens = EXTENSION;
               opensUntil = at + size;

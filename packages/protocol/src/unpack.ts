@@ -1,4 +1,5 @@
 import { Decoder, decodeTimestampExtension } from "@msgpack/msgpack";
+import type { MsgpackEngine } from "./engine";
 import { BIGINT, MAP, TIMESTAMP, UNDEFINED } from "./extension";
 import { Scan, type ScanLimits } from "./scan";
 import { allowsSmall, readSmall, SMALL, UNREAD } from "./small";
@@ -12,9 +13,13 @@ const MARKED_TEXT = 101;
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** The decoding half of the msgpack codec: the scan, then `Decoder` on bytes that it gives back exactly. */
+/**
+ * The decoding half of the msgpack codec: the scan, then `Decoder` on bytes that it gives back exactly, or the engine, if
+ * there is one, on bytes with nothing special in them.
+ */
 export class Unpack {
   readonly #scan: Scan;
+  readonly #engine: MsgpackEngine | undefined;
   readonly #maxDepth: number;
 
   /** Bytes of a message up to which it may be a small one. */
@@ -30,8 +35,9 @@ export class Unpack {
   #binary = false;
   #minView = Infinity;
 
-  constructor(limits: ScanLimits) {
+  constructor(limits: ScanLimits, engine?: MsgpackEngine) {
     this.#scan = new Scan(limits);
+    this.#engine = engine;
     this.#maxDepth = limits.maxDepth;
     this.#tries = allowsSmall(limits) ? SMALL : 0;
   }
@@ -48,7 +54,10 @@ export class Unpack {
     this.#level = 0;
     // Not `subarray`: that of a Buffer is a Buffer, and so would be every binary value.
     const message = new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
-    return this.#read(this.#scan.inexact.length === 0 ? message : this.#repair(message.slice()));
+    if (this.#scan.inexact.length > 0) return this.#read(this.#repair(message.slice()));
+    if (this.#engine === undefined || this.#scan.extensions) return this.#read(message);
+    const value = this.#engine.decode(message);
+    return this.#binary ? this.#detach(value) : value;
   }
 
   #read(message: Uint8Array): unknown {
