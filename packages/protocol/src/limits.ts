@@ -54,9 +54,9 @@ export const LIMITS = Object.freeze({
   refusedBurst: 1_000,
   /** Refused calls over time. */
   refusedPerSecond: 100,
-  /** Cancelled calls whose handler still ran, in one burst. Over it: goaway(ENHANCE_YOUR_CALM). */
+  /** Calls that were cancelled and whose handler went on for 100 ms or more, in one burst. Over it: goaway(ENHANCE_YOUR_CALM). */
   cancelBurst: 1_000,
-  /** Cancelled calls whose handler still ran, over time. */
+  /** The same over time. */
   cancelsPerSecond: 33,
   /** Stream id at which a client drains a connection and dials anew; ids are never reused. */
   maxStreamId: 2 ** 30,

@@ -65,6 +65,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   #iterator: AsyncIterator<unknown> | undefined;
   /** Tells the processors that the call is over. */
   #exit: ((error?: unknown) => void) | undefined;
+  /** When the caller gave the call up though there was time left; 0 while it has not. */
+  #givenUpAt = 0;
   #started = false;
   #released = false;
 
@@ -226,7 +228,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   /** A message was refused before the function saw it. */
   rejected(error: unknown): void {
-    const failure = failureOf(error, this.#method.target, this.#connection.server);
+    const failure = failureOf(error, this.#method.target, this.#connection);
     if (!this.#started) {
       this.#started = true;
       return this.#finish(failure);
@@ -258,6 +260,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   onReset(error: RapError | undefined): void {
     if (error === undefined) return this.#onFinished();
+    if (error.code !== "DEADLINE_EXCEEDED") this.#givenUpAt = this.#connection.now();
     this.cancel(error.origin === "remote" ? new RapError(error.code, error.message, { origin: "remote" }) : error);
     if (!this.#started) {
       this.#started = true;
@@ -278,6 +281,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   /** The call's time is over. */
   override expire(): void {
+    if (this.#cancelled !== undefined) return this.#abandon(this.#cancelled);
     const error = new RapError(
       "DEADLINE_EXCEEDED",
       `${this.#method.target} took longer than ${Math.round(this.#timeout)} ms`,
@@ -299,7 +303,16 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#dependents = undefined;
     if (dependents !== undefined) for (const dependent of dependents) dependent.onScopeCancel(error);
     this.#gate?.open();
-    if (this.#iterator !== undefined) void callScope.run(this, endIterator, this);
+    if (this.#iterator === undefined || this.#released) return;
+    const { wheel, limits } = this.#connection.server;
+    wheel.add(this, limits.generatorReturnTimeout);
+    void callScope.run(this, endIterator, this);
+  }
+
+  /** A generator that waits for something else than its signal never reaches its `finally`. */
+  #abandon(error: RapError): void {
+    this.#connection.logger.warn({ method: this.#method.target }, "a generator went on after its call was cancelled");
+    this.#finish(error);
   }
 
   /** The server goes down: the caller is told at once. */
@@ -500,7 +513,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
       await channel.close();
     } catch (error) {
       if (this.#cancelled === undefined) {
-        const failure = failureOf(error, this.#method.target, this.#connection.server);
+        const failure = failureOf(error, this.#method.target, this.#connection);
         this.#stream.fail(failure);
         channel.fail(failure);
         return this.#release(failure);
@@ -512,7 +525,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   #fail(error: unknown): void {
     if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
-    this.#finish(failureOf(error, this.#method.target, this.#connection.server));
+    this.#finish(failureOf(error, this.#method.target, this.#connection));
   }
 
   /** Ends the call with an error. */
@@ -534,6 +547,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     if (this.slot >= 0) this.#connection.server.wheel.remove(this);
     if (!this.#stream.remoteDone) this.#stream.detach();
     this.#connection.release(this.#stream.shape);
+    if (this.#givenUpAt > 0 && this.#connection.now() - this.#givenUpAt > PROMPT) this.#connection.outlived();
   }
 
   #prepareStreamArg(): void {
@@ -548,11 +562,13 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   /** An error that nobody waits for is still worth a line. */
   #lost(error: unknown): void {
-    this.log.warn({ err: error }, `${this.#method.target}: an error after the call was over`);
+    this.#connection.logger.warn({ err: error }, `${this.#method.target}: an error after the call was over`);
   }
 }
 
 const NO_METADATA = new Metadata();
+/** Milliseconds in which a function that listens to its signal has ended. */
+const PROMPT = 100;
 /** More than any function takes; far more would overflow the stack when it is called. */
 const MAX_ARGUMENTS = 65_535;
 

@@ -1,14 +1,38 @@
-import { type Connection as ConnectionInfo, ProcessedSink, runConnMiddleware, type ServerSession } from "@rap/core";
-import { GoawayCode, type Metadata, type MetadataValue, type OpenHead, RapError, Shape } from "@rap/protocol";
-import { Connection, type ConnectionHost, type Socket, type Stream, type StreamSink } from "@rap/transport";
+import {
+  type Connection as ConnectionInfo,
+  type Logger,
+  ProcessedSink,
+  runConnMiddleware,
+  type ServerSession,
+} from "@rap/core";
+import {
+  GoawayCode,
+  type Metadata,
+  type MetadataValue,
+  type OpenHead,
+  type Random,
+  RapError,
+  Shape,
+} from "@rap/protocol";
+import {
+  Bucket,
+  Connection,
+  type ConnectionHost,
+  REFUSED,
+  type Socket,
+  type Stream,
+  type StreamSink,
+} from "@rap/transport";
 import type { Seat } from "./admission";
 import { ServerCall } from "./answer";
+import type { FailureOptions } from "./failure";
+import { limitedLogger } from "./peer-log";
 import type { Method } from "./registry";
 import type { ServerCore } from "./server";
 import { newSession, Sessions } from "./sessions";
 
 /** One accepted connection: what handlers see of it, and the count of what runs on it. */
-export class ServerConnection implements ConnectionInfo, ConnectionHost {
+export class ServerConnection implements ConnectionInfo, ConnectionHost, FailureOptions {
   readonly server: ServerCore;
   readonly wire: Connection;
   readonly id: string;
@@ -20,6 +44,8 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   #sessions: Sessions | undefined;
   /** Tells the middleware that the connection is over. */
   #over: (() => void) | undefined;
+  #logger: Logger | undefined;
+  #stubborn: Bucket | undefined;
 
   constructor(server: ServerCore, socket: Socket, seat: Seat) {
     this.server = server;
@@ -56,6 +82,25 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   get state(): Map<string, unknown> {
     this.#state ??= new Map();
     return this.#state;
+  }
+
+  /** For what goes wrong in calls of this peer: so many lines of it, and no more. */
+  get logger(): Logger {
+    const { logger, limits } = this.server;
+    this.#logger ??= limitedLogger(
+      logger,
+      new Bucket(limits.logLinesPerSecond, limits.logLinesPerSecond, this.now()),
+      () => this.now(),
+    );
+    return this.#logger;
+  }
+
+  get random(): Random {
+    return this.server.random;
+  }
+
+  get exposeErrors(): boolean {
+    return this.server.exposeErrors;
   }
 
   /** Calls whose function has not finished. */
@@ -137,6 +182,14 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
     this.server.inFlight--;
   }
 
+  /** A function went on for long after its caller had given it up. A peer that provokes too many of these has to go. */
+  outlived(): void {
+    const { cancelBurst, cancelsPerSecond } = this.server.limits;
+    this.#stubborn ??= new Bucket(cancelBurst, cancelsPerSecond, this.now());
+    if (this.#stubborn.take(this.now())) return;
+    this.wire.close(GoawayCode.ENHANCE_YOUR_CALM, "too many calls were cancelled while their functions ran");
+  }
+
   /** The longest a call may take by the server's own rules; 0 when there is none. */
   ownTimeout(method: Method, shape: Shape): number {
     const cap = method.maxTimeout ?? (shape === Shape.UNARY ? this.server.limits.maxTimeout : 0);
@@ -182,14 +235,17 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   #take(shape: Shape): void {
     const { limits } = this.server;
     if (this.#inFlight >= limits.maxInFlight)
-      throw refused(`this connection has ${limits.maxInFlight} calls in flight`);
-    if (this.server.inFlight >= limits.maxServerInFlight) throw refused("the server is at its limit of calls");
+      throw refused(REFUSED, `this connection has ${limits.maxInFlight} calls in flight`);
+    if (this.server.inFlight >= limits.maxServerInFlight) {
+      throw refused("OVERLOADED", "the server is at its limit of calls");
+    }
     if (shape === Shape.CHANNEL) {
       if (this.#channels >= limits.maxChannels)
-        throw refused(`this connection has ${limits.maxChannels} channels open`);
+        throw refused(REFUSED, `this connection has ${limits.maxChannels} channels open`);
       this.#channels++;
     } else if (shape !== Shape.UNARY) {
-      if (this.#streams >= limits.maxStreams) throw refused(`this connection has ${limits.maxStreams} streams open`);
+      if (this.#streams >= limits.maxStreams)
+        throw refused(REFUSED, `this connection has ${limits.maxStreams} streams open`);
       this.#streams++;
     }
     this.#inFlight++;
@@ -197,9 +253,10 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost {
   }
 }
 
-function refused(why: string): RapError {
+/** `reason` is REFUSED for a limit that the peer was told: there its connection may only be so patient. */
+function refused(reason: string, why: string): RapError {
   return new RapError("RESOURCE_EXHAUSTED", `refused: ${why}`, {
-    reason: "REFUSED",
+    reason,
     maybeExecuted: false,
     retryAfterMs: 100,
   });

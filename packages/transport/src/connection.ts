@@ -33,6 +33,7 @@ import {
   writeU32,
 } from "@rap/protocol";
 import { Bucket } from "./bucket";
+import { Budget } from "./budget";
 import { ReceiveWindow, SendWindow } from "./credit";
 import { Handshake, type HandshakeOptions } from "./handshake";
 import { Keepalive } from "./keepalive";
@@ -42,6 +43,7 @@ import { MIN_FRAGMENT, Stream, type StreamSink } from "./stream";
 import { StreamTable } from "./stream-table";
 import { type FrameTrace, frameTrace } from "./trace";
 import type { Socket, SocketHandler } from "./transport";
+import { atTurnEnd } from "./turn";
 import { Violation } from "./violation";
 import { type TimerWheel, WheelEntry } from "./wheel";
 
@@ -95,6 +97,10 @@ const NONE = new Uint8Array(0);
 const NO_LIMITS_YET = { streamWindowBytes: 0, streamWindowMessages: 0, keepaliveInterval: 0 } as Hello;
 let connections = 0;
 
+/** What peers do not take, and what they began and did not finish, of all connections of the process. */
+const unsent = new Budget<Connection>();
+const unfinished = new Budget<Connection>();
+
 /**
  * Many streams on one socket: handshake, flow control, keepalive, drain. It knows frames and bytes; what the
  * bytes mean, and who is called, is its host's.
@@ -126,6 +132,7 @@ export class Connection implements SocketHandler, FrameSink {
   readonly #head = openHead();
   readonly #receiveWindow: ReceiveWindow;
   readonly #glitches: Bucket;
+  readonly #refusals: Bucket;
   readonly #pings: Bucket;
   readonly #handshake: Handshake;
   readonly #handshakeWatch: Watch;
@@ -150,6 +157,10 @@ export class Connection implements SocketHandler, FrameSink {
   #pingsReceived = 0;
   #glitchCount = 0;
   #goaway: { code: number; reason: string } | undefined;
+  /** Bytes of messages that are not whole. */
+  #parts = 0;
+  /** Whether the budgets know of bytes that this connection holds. */
+  #accounted = false;
 
   constructor(socket: Socket, options: ConnectionOptions) {
     const { limits, wheel, role, secure } = options;
@@ -162,10 +173,11 @@ export class Connection implements SocketHandler, FrameSink {
     this.#nextId = role === "client" ? 1 : 2;
     this.#reader = new FrameReader(this, limits.maxHandshakeBytes);
     this.#trace = frameTrace(`${role} ${this.id}`);
-    this.outbox = new Outbox(this.socket, limits.fragmentBytes, this.#trace);
+    this.outbox = new Outbox(this.socket, limits.fragmentBytes, this.#trace, () => this.#fallBehind());
     this.#receiveWindow = new ReceiveWindow(limits.connectionWindowBytes, Number.MAX_SAFE_INTEGER);
     const now = wheel.now();
     this.#glitches = new Bucket(limits.glitchBurst, limits.glitchesPerSecond, now);
+    this.#refusals = new Bucket(limits.refusedBurst, limits.refusedPerSecond, now);
     this.#pings = new Bucket(limits.pingBurst, limits.pingsPerSecond, now);
     this.#handshake = new Handshake(options);
     this.#handshakeWatch = new Watch(() => this.abort(GoawayCode.HANDSHAKE_FAILED, "the handshake took too long"));
@@ -344,13 +356,18 @@ export class Connection implements SocketHandler, FrameSink {
       this.#fault(error);
       return;
     }
-    const partial = this.#reader.partial > 0 || (this.#sealed !== undefined && this.#sealed.partial > 0);
-    this.#keepalive?.read(this.wheel.now(), partial, this.#framesReceived > frames);
+    if (this.closed) return;
+    const sealed = this.#sealed?.partial ?? 0;
+    const partial = this.#reader.partial + sealed;
+    this.#keepalive?.read(this.wheel.now(), partial > 0, this.#framesReceived > frames);
+    const held = partial + this.#parts;
+    if (held > 0 || this.#accounted) this.#account(held);
     this.#pauseIfBehind();
   }
 
   onDrain(): void {
     this.#provoked = 0;
+    unsent.set(this, this.socket.buffered);
     this.outbox.pump();
     if (this.#paused && this.socket.buffered < this.limits.writeQueueSoftBytes) {
       this.#paused = false;
@@ -443,6 +460,11 @@ export class Connection implements SocketHandler, FrameSink {
     this.#provoked++;
   }
 
+  /** Parts of a message came (or, below 0, are no longer kept). */
+  keep(bytes: number): void {
+    this.#parts += bytes;
+  }
+
   waitForCredit(stream: Stream): void {
     this.#waiting ??= new Set();
     this.#waiting.add(stream);
@@ -516,7 +538,11 @@ export class Connection implements SocketHandler, FrameSink {
       stream.sink = this.#host.onOpen(stream, head, bytes);
     } catch (error) {
       this.#provoked++;
-      stream.reset(RapError.from(error));
+      const refusal = RapError.from(error);
+      stream.reset(refusal);
+      if (refusal.reason === REFUSED && !this.#refusals.take(this.wheel.now())) {
+        throw new Violation(GoawayCode.ENHANCE_YOUR_CALM, "too many calls beyond the limits that were told");
+      }
     }
     const hasBody = head.bodyStart < end || (flags & Flag.MORE) !== 0;
     if (hasBody) stream.receive(flags & (Flag.MORE | Flag.END), bytes, head.bodyStart, end, owned);
@@ -639,6 +665,28 @@ export class Connection implements SocketHandler, FrameSink {
     this.socket.pause();
   }
 
+  /** Tells the budget of unfinished messages; over it, whoever began first has to go. */
+  #account(held: number): void {
+    unfinished.set(this, held);
+    this.#accounted = held > 0;
+    while (unfinished.held > this.limits.processReceiveBytes) {
+      unfinished.oldest()!.abort(GoawayCode.ENHANCE_YOUR_CALM, "unfinished messages take too much memory");
+    }
+  }
+
+  /** The peer takes less than it is sent. Over the budget of all connections, the one that is most behind has to go. */
+  #fallBehind(): void {
+    if (this.closed) return;
+    unsent.set(this, this.socket.buffered);
+    if (unsent.held <= this.limits.processWriteQueueBytes) return;
+    // Whoever is sending just now must not be interrupted by the end of another connection.
+    atTurnEnd(() => {
+      while (unsent.held > this.limits.processWriteQueueBytes) {
+        unsent.largest()!.abort(GoawayCode.SLOW_CONSUMER, "bytes that peers do not take need too much memory");
+      }
+    });
+  }
+
   #fault(error: unknown): void {
     this.#reader.stop();
     if (error instanceof Violation) this.close(error.code, error.message);
@@ -682,6 +730,7 @@ export class Connection implements SocketHandler, FrameSink {
     this.wheel.remove(this.#handshakeWatch);
     if (this.#drainStep !== undefined) this.wheel.remove(this.#drainStep);
     this.#keepalive?.stop();
+    unsent.set(this, 0);
     const streams = this.#streams.list();
     this.#streams.clear();
     this.#waiting?.clear();
@@ -693,10 +742,13 @@ export class Connection implements SocketHandler, FrameSink {
       stream.detach();
       sink?.onReset(error ?? this.#lost(code as GoawayCode, reason || "it was closed"));
     }
+    unfinished.set(this, 0);
     this.#host.onClose(this, error);
   }
 }
 
+/** The reason of a call that was refused though the peer was told the limit. */
+export const REFUSED = "REFUSED";
 const PING_DATA = new Uint8Array(8);
 
 class Watch extends WheelEntry {

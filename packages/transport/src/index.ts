@@ -1,5 +1,5 @@
 export { Bucket } from "./bucket";
-export { Connection, type ConnectionHost, type ConnectionOptions, type ConnectionStats } from "./connection";
+export { Connection, type ConnectionHost, type ConnectionOptions, type ConnectionStats, REFUSED } from "./connection";
 export { type MemoryOptions, type MemoryTransport, memory } from "./memory";
 export type { AcceptOptions } from "./net-listener";
 export type { SocketOptions } from "./net-socket";

@@ -54,9 +54,12 @@ export class Outbox {
   framesSent = 0;
 
   readonly #trace: FrameTrace | undefined;
+  readonly #behind: () => void;
 
-  constructor(socket: Socket, fragmentBytes: number, trace: FrameTrace | undefined) {
+  /** `behind` is called after each write that the socket could not pass on. */
+  constructor(socket: Socket, fragmentBytes: number, trace: FrameTrace | undefined, behind: () => void) {
     this.#socket = socket;
+    this.#behind = behind;
     this.#trace = trace;
     this.#fragmentBytes = fragmentBytes;
   }
@@ -181,7 +184,7 @@ export class Outbox {
     this.#trace?.(">", kind, flags, id, head - HEAD_BYTES + size);
     this.flush();
     this.bytesSent += size;
-    this.#socket.write(pending.body.subarray(pending.sent, pending.sent + size));
+    if (!this.#socket.write(pending.body.subarray(pending.sent, pending.sent + size))) this.#behind();
   }
 
   readonly #endTurn = (): void => {
@@ -193,7 +196,7 @@ export class Outbox {
     const bytes = slab.buffer.subarray(this.#start, slab.used);
     this.#start = slab.used;
     this.bytesSent += bytes.length;
-    this.#socket.write(bytes);
+    if (!this.#socket.write(bytes)) this.#behind();
   }
 
   /** A slab with room for `size` bytes; what the old one holds is written first. */

@@ -167,7 +167,7 @@ export class Stream {
   /** Loses interest: no callback comes any more, and credit that was held is given back. */
   detach(): void {
     this.sink = undefined;
-    this.#parts = undefined;
+    this.#dropParts();
     if (this.#held > 0) this.connection.releaseCredit(this.#held);
     this.#held = 0;
   }
@@ -325,9 +325,16 @@ export class Stream {
     const part = bytes.subarray(start, end);
     this.#parts.push(part.length * 4 < bytes.length ? Uint8Array.from(part) : part);
     this.#partBytes += part.length;
+    this.connection.keep(part.length);
     if (cost === 0) return;
     if (this.#unread === 0) this.#release(cost, 0);
     else this.#heldParts += cost;
+  }
+
+  #dropParts(): void {
+    this.connection.keep(-this.#partBytes);
+    this.#parts = undefined;
+    this.#partBytes = 0;
   }
 
   #deliver(bytes: Uint8Array, start: number, end: number, owned: boolean, cost: number): void {
@@ -348,8 +355,7 @@ export class Stream {
       at += part.length;
     }
     message.set(bytes.subarray(start, end), at);
-    this.#parts = undefined;
-    this.#partBytes = 0;
+    this.#dropParts();
     this.sink!.onMessage(message, 0, message.length, true, metadata, whole);
   }
 
