@@ -212,7 +212,6 @@ describe("memory of all connections together", () => {
     expect(await pair.client.invokeByName("count", ["x".repeat(70_000)])).toBe(70_000);
     expect(second.peer.closed).toBe(true);
   });
-  });
 
   test("over the limit of bytes that peers do not take, the one that is most behind has to go", async () => {
     const transport = memory({ highWaterMark: 1_000 });
