@@ -156,6 +156,8 @@ export class Connection implements SocketHandler, FrameSink {
   #bytesReceived = 0;
   #pingsReceived = 0;
   #glitchCount = 0;
+  /** Streams that are over and that the peer may still have aborted before it knew. */
+  #mayCross = 0;
   #goaway: { code: number; reason: string } | undefined;
   /** Bytes of messages that are not whole. */
   #parts = 0;
@@ -403,13 +405,8 @@ export class Connection implements SocketHandler, FrameSink {
         if (stream !== undefined) this.#end(stream, flags, bytes, start, end);
         return;
       }
-      case Kind.RESET: {
-        // It may follow the END of its own direction.
-        const stream = this.#streams.get(id) ?? this.#find(id);
-        const finished = end - start >= 2 && bytes[start] === 0;
-        stream?.receiveReset(finished ? undefined : decodeError(bytes, start, end, this.codec));
-        return;
-      }
+      case Kind.RESET:
+        return this.#reset(id, bytes, start, end);
       case Kind.CREDIT:
         return this.#credit(id, bytes, start, end);
       case Kind.PING:
@@ -474,6 +471,7 @@ export class Connection implements SocketHandler, FrameSink {
   forget(stream: Stream): void {
     this.#waiting?.delete(stream);
     if (!this.#streams.delete(stream) || this.closed) return;
+    if (!stream.peerReset) this.#mayCross++;
     if (stream.shape === Shape.CHANNEL) this.#channels--;
     else if (stream.shape !== Shape.UNARY) this.#streaming--;
     this.#host.onRoom?.(this);
@@ -559,11 +557,27 @@ export class Connection implements SocketHandler, FrameSink {
   #find(id: number): Stream | undefined {
     const stream = this.#streams.get(id);
     if (stream !== undefined && !stream.remoteDone) return stream;
-    const opened = (id & 1) === (this.#nextId & 1) ? id < this.#nextId : id <= this.#lastPeerId;
-    if (id === 0 || !opened)
+    if (!this.#wasOpened(id))
       throw new Violation(GoawayCode.PROTOCOL_ERROR, `a frame on stream ${id}, which is not open`);
     this.glitch(`a frame on stream ${id}, which is over`);
     return undefined;
+  }
+
+  #wasOpened(id: number): boolean {
+    if (id === 0) return false;
+    return (id & 1) === (this.#nextId & 1) ? id < this.#nextId : id <= this.#lastPeerId;
+  }
+
+  /** A RESET may follow the END of its own direction, and may then cross the end of ours. */
+  #reset(id: number, bytes: Uint8Array, start: number, end: number): void {
+    let stream = this.#streams.get(id);
+    if (stream === undefined && this.#mayCross > 0 && this.#wasOpened(id)) {
+      this.#mayCross--;
+      return;
+    }
+    if (stream === undefined || stream.peerReset) stream = this.#find(id);
+    const finished = end - start >= 2 && bytes[start] === 0;
+    stream?.receiveReset(finished ? undefined : decodeError(bytes, start, end, this.codec));
   }
 
   #headers(id: number, bytes: Uint8Array, start: number, end: number): void {

@@ -65,6 +65,8 @@ export class Stream {
   localDone = false;
   /** The peer has sent its END or RESET. */
   remoteDone = false;
+  /** It was a RESET: nothing can follow it. */
+  peerReset = false;
 
   #aborted = false;
   #sendWindow: SendWindow | undefined;
@@ -222,6 +224,7 @@ export class Stream {
   /** The peer aborted, or is done with both directions. */
   receiveReset(error: RapError | undefined): void {
     this.remoteDone = true;
+    this.peerReset = true;
     const { sink } = this;
     if (this.localDone) {
       this.detach();
