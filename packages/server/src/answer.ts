@@ -432,9 +432,11 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   }
 
   #sendReply(value: unknown, metadata: Metadata | undefined): void {
+    // What a function makes of its cancelling is no result.
+    if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
     try {
       const body = this.codec.encode(value, "result");
-      if (this.#headers !== undefined && this.#headers.size > 0) this.#stream.sendHeaders(this.#headers);
+      this.#sendHeaders();
       const trailers = this.#trailers !== undefined && this.#trailers.size > 0;
       this.#stream.send(body, false, !trailers, metadata);
       if (trailers) this.#stream.end(this.#trailers);
@@ -456,9 +458,11 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
       const iterator = source[Symbol.asyncIterator]();
       this.#iterator = iterator;
       if (this.#cancelled !== undefined) await iterator.return?.();
-      if (this.#headers !== undefined && this.#headers.size > 0) stream.sendHeaders(this.#headers);
+      let headersSent = this.#sendHeaders();
       while (this.#cancelled === undefined) {
         const next = await iterator.next();
+        // A generator's body begins to run with the first item.
+        if (!headersSent) headersSent = this.#sendHeaders() || !next.done;
         if (next.done === true || this.#cancelled !== undefined) break;
         const item = checkResult === undefined ? next.value : await checkResult(next.value);
         const sent =
@@ -472,6 +476,13 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
     stream.end(this.#trailers?.size ? this.#trailers : undefined);
     this.#release();
+  }
+
+  /** Sends the headers, if there are any. */
+  #sendHeaders(): boolean {
+    if (this.#headers === undefined || this.#headers.size === 0) return false;
+    this.#stream.sendHeaders(this.#headers);
+    return true;
   }
 
   /** Sends an item through the processors; false when the next must wait. */
