@@ -1,0 +1,81 @@
+const { createHistogram } = require("node:perf_hooks");
+
+/**
+ * Keeps `inFlight` calls running for `ms`, waits for the last of them, and says what it took. `call(index, done)` gives
+ * a promise or calls back. Of every `every` calls one is timed, from its start to its result.
+ */
+function load(call, inFlight, ms, every) {
+  const histogram = createHistogram();
+  return measured(histogram, (finish, fail) => {
+    let started = 0;
+    let finished = 0;
+    let running = 0;
+    let untilTimed = 1;
+    let over = false;
+    const next = () => {
+      finished++;
+      if (!over) start();
+      else if (--running === 0) finish(finished);
+    };
+    const start = () => {
+      let done = next;
+      if (--untilTimed === 0) {
+        untilTimed = every;
+        const begin = process.hrtime.bigint();
+        done = () => {
+          histogram.record(process.hrtime.bigint() - begin || 1n);
+          next();
+        };
+      }
+      const promise = call(started++, done);
+      if (promise !== undefined) promise.then(done, fail);
+    };
+    setTimeout(() => {
+      over = true;
+    }, ms);
+    while (running < inFlight) {
+      running++;
+      start();
+    }
+  });
+}
+
+/** Runs `pass`, which handles `count` messages, again and again until `ms` are over. */
+function passes(pass, count, ms) {
+  return measured(undefined, (finish, fail) => {
+    const end = performance.now() + ms;
+    let finished = 0;
+    const run = async () => {
+      do {
+        await pass();
+        finished += count;
+      } while (performance.now() < end);
+      finish(finished);
+    };
+    run().catch(fail);
+  });
+}
+
+/** What `run` did, in how much time of the clock and of the processors; microseconds of the histogram's quantiles. */
+async function measured(histogram, run) {
+  const cpu = cpuSeconds();
+  const begin = performance.now();
+  const count = await new Promise(run);
+  const seconds = (performance.now() - begin) / 1000;
+  const quantile = (percent) => histogram.percentile(percent) / 1000;
+  return {
+    count,
+    seconds,
+    rate: count / seconds,
+    cpu: cpuSeconds() - cpu,
+    ...(histogram && { p50: quantile(50), p99: quantile(99), p999: quantile(99.9) }),
+  };
+}
+
+/** What this process has used of the processors, in user code and in the kernel. */
+function cpuSeconds() {
+  const { userCPUTime, systemCPUTime } = process.resourceUsage();
+  return (userCPUTime + systemCPUTime) / 1e6;
+}
+
+module.exports = { cpuSeconds, load, passes };

@@ -1,0 +1,42 @@
+const { fork } = require("node:child_process");
+const { once } = require("node:events");
+const { join } = require("node:path");
+
+/** A process of the benchmark, which answers each message with one. */
+class Side {
+  #child;
+  #gone;
+  #output = "";
+
+  constructor(script, args, nodeOptions = []) {
+    this.#child = fork(join(__dirname, script), args, { execArgv: nodeOptions, silent: true });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream.on("data", (text) => {
+        this.#output += text;
+      });
+    }
+    this.#gone = once(this.#child, "exit").then(([code, signal]) => {
+      throw new Error(`${script} ${args[0]} ended with ${code ?? signal}\n${this.#output}`);
+    });
+    this.#gone.catch(() => undefined);
+  }
+
+  /** The next message. */
+  async next() {
+    const [message] = await Promise.race([once(this.#child, "message"), this.#gone]);
+    return message;
+  }
+
+  ask(message) {
+    const answer = this.next();
+    this.#child.send(message);
+    return answer;
+  }
+
+  async stop() {
+    this.#child.kill("SIGKILL");
+    await this.#gone.catch(() => undefined);
+  }
+}
+
+module.exports = { Side };
