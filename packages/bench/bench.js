@@ -4,6 +4,7 @@ const { cpus, loadavg } = require("node:os");
 const { join, resolve } = require("node:path");
 const { parseArgs } = require("node:util");
 const { contenders } = require("./contenders");
+const { install } = require("./peers/install");
 const { line, table } = require("./report");
 const { rounds } = require("./schedule");
 const { workloads } = require("./workloads");
@@ -29,6 +30,7 @@ async function main() {
   const settings = { ...MODES[mode], ...(values.rounds && { rounds: Number(values.rounds) }) };
   const chosen = pick(workloads, values.only);
   const measured = pick(contenders, values.contenders ?? (values.smoke ? "rap,l1,l2,l2b" : undefined));
+  if (measured.some(({ kind }) => kind === "peer")) install();
   const results = { machine: machine(), mode, settings, workloads: {} };
   for (const workload of chosen) {
     console.log(`\n${workload.name}: ${workload.title}`);

@@ -15,4 +15,5 @@ async function main(name, workload, address) {
   process.send({ able: true });
 }
 
+process.on("disconnect", () => process.exit());
 void main(...process.argv.slice(2));

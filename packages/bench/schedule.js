@@ -36,6 +36,9 @@ async function measure(workload, { name }, warmUp, ms) {
     const result = await client.ask({ ms });
     const after = await server?.ask({});
     return { ...result, ...(server && { serverCpu: after.cpu - before.cpu }) };
+  } catch (error) {
+    error.message += server?.output ?? "";
+    throw error;
   } finally {
     await client?.stop();
     await server?.stop();

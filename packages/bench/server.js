@@ -11,4 +11,5 @@ async function main(name, settings) {
   });
 }
 
+process.on("disconnect", () => process.exit());
 void main(...process.argv.slice(2));

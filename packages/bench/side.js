@@ -21,6 +21,11 @@ class Side {
     this.#gone.catch(() => undefined);
   }
 
+  /** What it wrote, for the case that it fails. */
+  get output() {
+    return this.#output;
+  }
+
   /** The next message. */
   async next() {
     const [message] = await Promise.race([once(this.#child, "message"), this.#gone]);
@@ -33,9 +38,12 @@ class Side {
     return answer;
   }
 
+  /** Ends the process: it exits by itself when it is left alone. */
   async stop() {
-    this.#child.kill("SIGKILL");
+    if (this.#child.connected) this.#child.disconnect();
+    const late = setTimeout(() => this.#child.kill("SIGKILL"), 2_000);
     await this.#gone.catch(() => undefined);
+    clearTimeout(late);
   }
 }
 

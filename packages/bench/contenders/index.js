@@ -11,7 +11,7 @@ const { join } = require("node:path");
  * Libraries are loaded inside `serve` and `connect`, so that neither side pays for the other's at a cold start.
  */
 const contenders = [
-  { name: "rap", kind: "rap", title: "rap", file: "rap.js", options: {} },
+  { name: "rap", kind: "rap", title: "rap", file: "rap.js" },
   { name: "rap-memory", kind: "rap", title: "rap in one process", file: "rap.js", options: { transport: "memory" } },
   { name: "rap-tls", kind: "rap", title: "rap over TLS", file: "rap.js", options: { transport: "tls" } },
   {
@@ -21,15 +21,75 @@ const contenders = [
     file: "rap.js",
     options: { layered: true },
   },
-  { name: "l1", kind: "limit", title: "L1 bare echo", file: "l1.js", options: {} },
-  { name: "l2", kind: "limit", title: "L2 bare echo with msgpack", file: "l2.js", options: {} },
+  { name: "l1", kind: "limit", title: "L1 bare echo", file: "l1.js" },
+  { name: "l2", kind: "limit", title: "L2 bare echo with msgpack", file: "l2.js" },
   { name: "l2-tls", kind: "limit", title: "L2 over TLS", file: "l2.js", options: { secure: true } },
-  { name: "l2b", kind: "limit", title: "L2b: L2 with a framework's state", file: "l2b.js", options: {} },
+  { name: "l2b", kind: "limit", title: "L2b: L2 with a framework's state", file: "l2b.js" },
+  {
+    name: "grpc",
+    kind: "peer",
+    title: "grpc-js",
+    file: "../peers/grpc.js",
+    packages: ["@grpc/grpc-js", "@grpc/proto-loader"],
+  },
+  {
+    name: "connect",
+    kind: "peer",
+    title: "connect-node",
+    file: "../peers/connect.js",
+    packages: ["@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf"],
+  },
+  { name: "trpc", kind: "peer", title: "tRPC over ws", file: "../peers/trpc.js", packages: ["@trpc/client", "ws"] },
+  {
+    name: "moleculer",
+    kind: "peer",
+    title: "Moleculer over TCP",
+    file: "../peers/moleculer.js",
+    packages: ["moleculer"],
+  },
+  {
+    name: "socketio",
+    kind: "peer",
+    title: "socket.io with msgpack",
+    file: "../peers/socketio.js",
+    options: { msgpack: true },
+    packages: ["socket.io-client", "socket.io-msgpack-parser"],
+  },
+  {
+    name: "socketio-json",
+    kind: "peer",
+    title: "socket.io with JSON",
+    file: "../peers/socketio.js",
+    options: { msgpack: false },
+    packages: ["socket.io-client"],
+  },
+  { name: "capnweb", kind: "peer", title: "capnweb", file: "../peers/capnweb.js", packages: ["capnweb", "ws"] },
+  {
+    name: "birpc",
+    kind: "peer",
+    title: "birpc over ws with msgpack",
+    file: "../peers/birpc.js",
+    packages: ["birpc", "ws", "@msgpack/msgpack"],
+  },
+  {
+    name: "nats",
+    kind: "peer",
+    title: "NATS request-reply",
+    file: "../peers/nats.js",
+    packages: ["@nats-io/transport-node"],
+  },
+  {
+    name: "fastify",
+    kind: "peer",
+    title: "fastify, undici with pipelining",
+    file: "../peers/fastify.js",
+    packages: ["undici"],
+  },
 ];
 
 /** The contender of a name, loaded. */
 function load(name) {
-  const { file, options } = contenders.find((contender) => contender.name === name);
+  const { file, options = {} } = contenders.find((contender) => contender.name === name);
   return require(join(__dirname, file))(options);
 }
 
