@@ -1,4 +1,4 @@
-import { Metadata, type MetadataValue } from "@rap/protocol";
+import type { Metadata, MetadataValue } from "@rap/protocol";
 import type { CallOptions } from "./options";
 import type { CallArguments, Target } from "./send";
 
@@ -26,7 +26,8 @@ export function intercept(
 ): Promise<unknown> {
   const { name, group } = target;
   const options: CallOptions = { ...target.options };
-  if (options.metadata instanceof Metadata) options.metadata = recordOf(options.metadata);
+  const { metadata } = options;
+  if (metadata !== undefined && Symbol.iterator in metadata) options.metadata = recordOf(metadata);
   const run = async (index: number, call: OutgoingCall): Promise<unknown> => {
     const interceptor = list[index];
     if (interceptor === undefined) return send({ ...target, options: call.options }, call.args);

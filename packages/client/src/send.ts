@@ -515,7 +515,7 @@ function iterate(source: AsyncIterable<unknown> | Iterable<unknown>): AsyncItera
 /** An error of this side, before anything was sent. */
 function localError(error: unknown): RapError {
   if (RapError.is(error)) return error;
-  const invalid = error instanceof CodecError || (error as { code?: unknown })?.code === "ERR_RAP_METADATA";
+  const invalid = CodecError.is(error) || (error as { code?: unknown })?.code === "ERR_RAP_METADATA";
   return new RapError(invalid ? "INVALID_ARGUMENT" : "INTERNAL", messageOf(error), {
     cause: error,
     maybeExecuted: false,

@@ -8,6 +8,6 @@ export function abortError(signal: AbortSignal, maybeExecuted = true): RapError 
   const { reason } = signal as { reason: unknown };
   const init = { cause: reason, maybeExecuted };
   if (RapError.is(reason)) return new RapError(reason.code, reason.message, init);
-  const timedOut = reason instanceof Error && reason.name === "TimeoutError";
-  return new RapError(timedOut ? "DEADLINE_EXCEEDED" : "CANCELLED", `the call was aborted: ${messageOf(reason)}`, init);
+  const code = RapError.from(reason).code === "DEADLINE_EXCEEDED" ? "DEADLINE_EXCEEDED" : "CANCELLED";
+  return new RapError(code, `the call was aborted: ${messageOf(reason)}`, init);
 }

@@ -245,7 +245,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     try {
       return this.#codec.encode(body, "message");
     } catch (error) {
-      if (error instanceof CodecError)
+      if (CodecError.is(error))
         throw new RapError("INVALID_ARGUMENT", error.message, { cause: error, maybeExecuted: false });
       throw error;
     }

@@ -44,6 +44,7 @@ export {
   runConnMiddleware,
   runMessageMiddleware,
 } from "./middleware";
+export { PrivateFunctions } from "./private-functions";
 export {
   type Envelope,
   isPromise,

@@ -35,4 +35,9 @@ export class CodecError extends Error {
     super(path === undefined ? reason : `${path}: ${reason}`, options);
     this.path = path;
   }
+
+  /** Whether a value is a `CodecError`, of this or another copy of the package. */
+  static is(value: unknown): value is CodecError {
+    return typeof value === "object" && value !== null && (value as Error).name === "CodecError";
+  }
 }

@@ -159,7 +159,7 @@ export function codecCompliance(name: string, create: () => Codec): void {
           try {
             codec.decode(altered, 0, altered.length, true);
           } catch (error) {
-            if (!(error instanceof CodecError)) throw error;
+            if (!CodecError.is(error)) throw error;
           }
         }
       }

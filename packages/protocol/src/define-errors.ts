@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Code } from "./code";
+import { type Code, isCode } from "./code";
 import { RapError } from "./error";
 
 /** One typed error: its code and, if it has data, the schema of it. */
@@ -35,7 +35,8 @@ export type ErrorFactories<T extends Record<string, ErrorDef>> = {
 
 /**
  * Typed errors that cross the wire: `defineErrors({ NO_SUCH_ACCOUNT: { code: "NOT_FOUND" } })` gives a factory per
- * name. The server throws `errors.NO_SUCH_ACCOUNT()`, the caller tests `errors.NO_SUCH_ACCOUNT.is(e)`.
+ * name. The server throws `errors.NO_SUCH_ACCOUNT()`, the caller tests `errors.NO_SUCH_ACCOUNT.is(e)`. Throws a
+ * TypeError (`ERR_RAP_CODE`) for a code that is none.
  */
 export function defineErrors<const T extends Record<string, ErrorDef>>(definitions: T): ErrorFactories<T> {
   const factories: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
@@ -45,6 +46,8 @@ export function defineErrors<const T extends Record<string, ErrorDef>>(definitio
 
 function factory(reason: string, definition: ErrorDef): unknown {
   const { code, message = reason, retryAfterMs } = definition;
+  if (!isCode(code))
+    throw Object.assign(new TypeError(`${reason}: ${String(code)} is not a code`), { code: "ERR_RAP_CODE" });
   const make = (data?: unknown, init: { message?: string; cause?: unknown } = {}) =>
     new RapError(code, init.message ?? message, {
       reason,

@@ -78,7 +78,7 @@ export class RapError<C extends Code = Code, D = unknown> extends Error {
    */
   static from(value: unknown): RapError {
     if (RapError.is(value)) return value;
-    const name = value instanceof Error ? value.name : undefined;
+    const name = nameOf(value);
     if (name === "AbortError") return new RapError("CANCELLED", messageOf(value), { cause: value });
     if (name === "TimeoutError") return new RapError("DEADLINE_EXCEEDED", messageOf(value), { cause: value });
     return new RapError("UNKNOWN", messageOf(value), { cause: value });
@@ -96,14 +96,22 @@ Object.defineProperty(RapError.prototype, "name", { value: "RapError", configura
 /** The text of any thrown value; never throws itself, whatever the value does. */
 export function messageOf(value: unknown): string {
   try {
-    if (isError(value)) return String(value.message);
+    if (isErrorLike(value)) return value.message;
     return typeof value === "string" ? value : `a value of type ${value === null ? "null" : typeof value} was thrown`;
   } catch {
     return "a value that cannot be read was thrown";
   }
 }
 
-/** Of this realm or another: what `node:vm` and test frameworks run has an `Error` of its own. */
-function isError(value: unknown): value is Error {
-  return value instanceof Error || Object.prototype.toString.call(value) === "[object Error]";
+function nameOf(value: unknown): string | undefined {
+  try {
+    return isErrorLike(value) ? value.name : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Not `instanceof`: an error may be of another realm, as every error of Node's is inside a vm context. */
+function isErrorLike(value: unknown): value is Error {
+  return typeof value === "object" && value !== null && typeof (value as Error).message === "string";
 }

@@ -124,6 +124,8 @@ export type Frame =
   | { kind: "hello"; hello: Hello }
   | { kind: "ping" | "pong"; data: Uint8Array }
   | { kind: "goaway"; lastId: number; code: number; reason: string }
+  | { kind: "exchange"; payload: Uint8Array }
+  | { kind: "sealed"; flags: number; payload: Uint8Array }
   | {
       kind: "open";
       id: number;

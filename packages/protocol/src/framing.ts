@@ -69,8 +69,10 @@ export class FrameReader {
       at = end;
     }
     if (at < length && !this.#stopped) {
-      this.#partial = chunk.subarray(at);
-      this.#have = length - at;
+      const rest = chunk.subarray(at);
+      // A view of a few bytes would keep the whole chunk in memory for as long as the peer lets the frame wait.
+      this.#partial = rest.length * 2 < length ? new Uint8Array(rest) : rest;
+      this.#have = rest.length;
     }
   }
 
@@ -170,6 +172,7 @@ function guess(bytes: Uint8Array): string {
   let text = "";
   for (let at = 0; at < Math.min(bytes.length, 8); at++) text += String.fromCharCode(bytes[at]!);
   if (bytes[0] === 0x16 && bytes[1] === 0x03) return "it looks like TLS (is this a TLS port or client?)";
+  if (text.startsWith("rap/")) return "it speaks another version of rap";
   if (text.startsWith("HTTP/")) return "it looks like an HTTP server";
   if (/^(GET|POST|PUT|HEAD|DELETE|OPTIONS|PATCH|CONNECT|PRI) /.test(text)) return "it looks like an HTTP client";
   if (text.startsWith("SSH-")) return "it looks like SSH";

@@ -140,6 +140,10 @@ export const LIMITS = Object.freeze({
 
 const DECODE_FACTOR = 8;
 
+/** A window smaller than the charge of one message would let nothing through, ever; a larger one is no legal credit. */
+const WINDOWS = new Set(["streamWindowBytes", "connectionWindowBytes"]);
+const MAX_WINDOW = 2 ** 31 - 1;
+
 /** The whole table, with numbers of one's own. */
 export type Limits = { readonly [K in keyof typeof LIMITS]: number };
 
@@ -149,6 +153,9 @@ export function limits(changes: Partial<Limits> = {}): Limits {
     if (!Object.hasOwn(LIMITS, name)) throw rangeError(`there is no limit called "${name}"`);
     if (value !== undefined && !(typeof value === "number" && value > 0)) {
       throw rangeError(`limit ${name} must be a positive number, not ${String(value)}`);
+    }
+    if (value !== undefined && WINDOWS.has(name) && !(value >= LIMITS.minMessageCharge && value <= MAX_WINDOW)) {
+      throw rangeError(`limit ${name} must be from ${LIMITS.minMessageCharge} to ${MAX_WINDOW}, not ${value}`);
     }
   }
   const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));

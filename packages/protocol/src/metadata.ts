@@ -8,6 +8,7 @@ export type MetadataInit = Metadata | Readonly<Record<string, MetadataValue | re
 
 const KEY = /^[a-z0-9._-]+$/;
 const ENTRY_OVERHEAD = 32;
+const LONE_SURROGATE = /\p{Surrogate}/u;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -20,11 +21,12 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  */
 export class Metadata implements Iterable<[string, MetadataValue]> {
   readonly #entries: [string, MetadataValue][] = [];
+  #cost = 0;
 
   constructor(init?: MetadataInit) {
     if (init === undefined) return;
-    if (init instanceof Metadata) {
-      for (const [key, value] of init) this.#entries.push([key, value]);
+    if (isPairs(init)) {
+      for (const [key, value] of init) this.append(key, value);
       return;
     }
     for (const key of Object.keys(init)) {
@@ -72,12 +74,19 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
     if (binary !== value instanceof Uint8Array || (!binary && typeof value !== "string")) {
       throw invalid(`metadata value of "${name}" must be ${binary ? "bytes (its key ends in -bin)" : "a string"}`);
     }
-    if (byteLength(value) > LIMITS.metadataValueBytes) {
+    if (typeof value === "string" && LONE_SURROGATE.test(value)) {
+      throw invalid(`metadata value of "${name}" has a lone surrogate`);
+    }
+    const size = byteLength(value);
+    if (size > LIMITS.metadataValueBytes) {
       throw invalid(`metadata value of "${name}" is longer than ${LIMITS.metadataValueBytes} bytes`);
     }
     if (this.#entries.length >= LIMITS.metadataEntries) {
       throw invalid(`metadata has more than ${LIMITS.metadataEntries} entries`);
     }
+    const cost = this.#cost + entryCost(name, size);
+    if (cost > LIMITS.metadataBytes) throw invalid(`metadata is larger than ${LIMITS.metadataBytes} bytes in all`);
+    this.#cost = cost;
     this.#entries.push([name, value]);
     return this;
   }
@@ -86,7 +95,10 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
   delete(key: string): boolean {
     const name = key.toLowerCase();
     let kept = 0;
-    for (const entry of this.#entries) if (entry[0] !== name) this.#entries[kept++] = entry;
+    for (const entry of this.#entries) {
+      if (entry[0] === name) this.#cost -= entryCost(name, byteLength(entry[1]));
+      else this.#entries[kept++] = entry;
+    }
     const removed = kept < this.#entries.length;
     this.#entries.length = kept;
     return removed;
@@ -106,7 +118,6 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
 export function encodeMetadata(metadata: Metadata): Uint8Array {
   const parts: Uint8Array[] = [Uint8Array.of(metadata.size)];
   let total = 1;
-  let cost = 0;
   for (const [key, value] of metadata) {
     const bytes = typeof value === "string" ? encoder.encode(value) : value;
     const head = new Uint8Array(3 + key.length);
@@ -116,9 +127,7 @@ export function encodeMetadata(metadata: Metadata): Uint8Array {
     head[2 + key.length] = bytes.length;
     parts.push(head, bytes);
     total += head.length + bytes.length;
-    cost += Math.max(ENTRY_OVERHEAD, key.length + bytes.length);
   }
-  if (cost > LIMITS.metadataBytes) throw invalid(`metadata is larger than ${LIMITS.metadataBytes} bytes in all`);
   const block = new Uint8Array(total);
   let at = 0;
   for (const part of parts) {
@@ -133,7 +142,6 @@ export function decodeMetadata(bytes: Uint8Array, start: number, end: number): M
   const metadata = new Metadata();
   const count = start < end ? bytes[start]! : 0;
   let at = start + 1;
-  let cost = 0;
   for (let index = 0; index < count; index++) {
     const keyEnd = at + 1 + (bytes[at] ?? 0);
     if (keyEnd + 2 > end) throw invalid("metadata is cut short");
@@ -141,8 +149,6 @@ export function decodeMetadata(bytes: Uint8Array, start: number, end: number): M
     const valueEnd = keyEnd + 2 + length;
     if (valueEnd > end) throw invalid("metadata is cut short");
     const key = ascii(bytes, at + 1, keyEnd);
-    cost += Math.max(ENTRY_OVERHEAD, key.length + length);
-    if (cost > LIMITS.metadataBytes) throw invalid(`metadata is larger than ${LIMITS.metadataBytes} bytes in all`);
     if (/[A-Z]/.test(key)) throw invalid("metadata keys are lower case on the wire");
     const value = bytes.subarray(keyEnd + 2, valueEnd);
     metadata.append(key, key.endsWith("-bin") ? Uint8Array.from(value) : text(key, value));
@@ -155,8 +161,17 @@ export function decodeMetadata(bytes: Uint8Array, start: number, end: number): M
 /** `undefined` and empty metadata alike are "none". */
 export function toMetadata(init: MetadataInit | undefined): Metadata | undefined {
   if (init === undefined) return undefined;
-  const metadata = init instanceof Metadata ? init : new Metadata(init);
+  const metadata = isPairs(init) ? init : new Metadata(init);
   return metadata.size === 0 ? undefined : metadata;
+}
+
+/** Whether it is a `Metadata`, of this or another copy of the package. */
+function isPairs(init: MetadataInit): init is Metadata {
+  return Symbol.iterator in init;
+}
+
+function entryCost(key: string, size: number): number {
+  return Math.max(ENTRY_OVERHEAD, key.length + size);
 }
 
 function text(key: string, bytes: Uint8Array): string {

@@ -174,12 +174,15 @@ export function decodeHello(bytes: Uint8Array, start: number, end: number): Hell
   return { minor, codecs, ...numbers, info, metadata, extensions };
 }
 
+/** Characters of a GOAWAY's reason. */
+const MAX_REASON_LENGTH = 256;
+
 /** A GOAWAY's payload: the last stream id that was or will be handled, why, and words for a person. */
 export function encodeGoaway(lastId: number, code: number, reason: string): Uint8Array {
   const head = new Uint8Array(5);
   writeU32(head, 0, lastId);
   head[4] = code;
-  return concat([head, encoder.encode(reason.slice(0, 256))]);
+  return concat([head, encoder.encode(reason.slice(0, MAX_REASON_LENGTH))]);
 }
 
 export function decodeGoaway(
@@ -188,7 +191,9 @@ export function decodeGoaway(
   end: number,
 ): { lastId: number; code: number; reason: string } {
   if (end - start < 5) throw new PayloadError("GOAWAY is cut short");
-  return { lastId: readU32(bytes, start), code: bytes[start + 4]!, reason: utf8(bytes.subarray(start + 5, end)) };
+  // A person reads the reason, so no more of it is taken than may be sent.
+  const reason = utf8(bytes.subarray(start + 5, end)).slice(0, MAX_REASON_LENGTH);
+  return { lastId: readU32(bytes, start), code: bytes[start + 4]!, reason };
 }
 
 /** One frame as bytes: for tests, tools and ports. The connection writes its frames in place instead. */
@@ -202,6 +207,10 @@ export function encodeFrame(frame: Frame): Uint8Array {
       return build(Kind.PONG, 0, 0, [frame.data]);
     case "goaway":
       return build(Kind.GOAWAY, 0, 0, [encodeGoaway(frame.lastId, frame.code, frame.reason)]);
+    case "exchange":
+      return build(Kind.EXCHANGE, 0, 0, [frame.payload]);
+    case "sealed":
+      return build(Kind.SEALED, frame.flags, 0, [frame.payload]);
     case "open": {
       const metadata = frame.metadata === undefined ? undefined : encodeMetadata(frame.metadata);
       const flags =
@@ -247,11 +256,17 @@ export function decodeFrame(
     case Kind.HELLO:
       return { kind: "hello", hello: decodeHello(bytes, start, end) };
     case Kind.PING:
-      return { kind: "ping", data: bytes.slice(start, end) };
-    case Kind.PONG:
-      return { kind: "pong", data: bytes.slice(start, end) };
+    case Kind.PONG: {
+      const name = kind === Kind.PING ? "PING" : "PONG";
+      if (end - start !== 8) throw new PayloadError(`${name} is not 8 bytes long`);
+      return { kind: kind === Kind.PING ? "ping" : "pong", data: copyOf(bytes, start, end) };
+    }
     case Kind.GOAWAY:
       return { kind: "goaway", ...decodeGoaway(bytes, start, end) };
+    case Kind.EXCHANGE:
+      return { kind: "exchange", payload: bytes.slice(start, end) };
+    case Kind.SEALED:
+      return { kind: "sealed", flags, payload: bytes.slice(start, end) };
     case Kind.OPEN: {
       const head = openHead();
       readOpen(bytes, start, end, flags, head);
@@ -260,7 +275,7 @@ export function decodeFrame(
         id,
         shape: head.shape,
         target: utf8(bytes.subarray(head.targetStart, head.targetEnd)),
-        body: bytes.slice(head.bodyStart, end),
+        body: copyOf(bytes, head.bodyStart, end),
         ...(head.timeout > 0 && { timeout: head.timeout }),
         ...((flags & Flag.METADATA) !== 0 && { metadata: metadataOf(bytes, head.metadataStart, head.metadataEnd) }),
         ...(head.streamArg >= 0 && { streamArg: head.streamArg }),
@@ -274,7 +289,7 @@ export function decodeFrame(
       const at = (flags & Flag.METADATA) !== 0 ? blockEnd(bytes, start, end) : start;
       const metadata = at > start && { metadata: metadataOf(bytes, start + 2, at) };
       if (kind === Kind.END) return { kind: "end", id, ...metadata };
-      return { kind: "data", id, body: bytes.slice(at, end), ...metadata, ...ends(flags) };
+      return { kind: "data", id, body: copyOf(bytes, at, end), ...metadata, ...ends(flags) };
     }
     case Kind.RESET: {
       if (end - start < 2) throw new PayloadError("RESET is cut short");
@@ -286,7 +301,7 @@ export function decodeFrame(
         id,
         code: bytes[start]!,
         flags: bits & ~ResetFlag.METADATA,
-        body: bytes.slice(at, end),
+        body: copyOf(bytes, at, end),
         ...metadata,
       };
     }
@@ -305,6 +320,11 @@ export function utf8(bytes: Uint8Array): string {
   } catch {
     throw new PayloadError("a text is not UTF-8");
   }
+}
+
+/** Not `slice`: that of a Buffer is a view. */
+function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return new Uint8Array(bytes.subarray(start, end));
 }
 
 function metadataOf(bytes: Uint8Array, start: number, end: number): Metadata {

@@ -16,7 +16,7 @@ export interface FailureOptions {
 export function failureOf(error: unknown, method: string, options: FailureOptions): RapError {
   // The handler ran, whatever an error that it passed on from another call says of that one.
   if (RapError.is(error)) return error.maybeExecuted ? error : ran(error);
-  const internal = error instanceof CodecError;
+  const internal = CodecError.is(error);
   const errorId = randomId(options.random, 8);
   options.logger.error({ err: error, errorId, method }, `${method} failed`);
   const code = internal ? "INTERNAL" : "UNKNOWN";

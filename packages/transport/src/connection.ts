@@ -136,6 +136,8 @@ export class Connection implements SocketHandler, FrameSink {
   readonly #pings: Bucket;
   readonly #handshake: Handshake;
   readonly #handshakeWatch: Watch;
+  /** Whether the peer's HELLO came, be it readable or not. */
+  #introduced = false;
   readonly #sealed: SealedSocket | undefined;
   #keepalive: Keepalive | undefined;
   #waiting: Set<Stream> | undefined;
@@ -257,7 +259,7 @@ export class Connection implements SocketHandler, FrameSink {
       this.messagesSent++;
       stream.localDone = end;
     } else {
-      const rest = owned ? body! : body!.slice();
+      const rest = owned ? body! : new Uint8Array(body!);
       stream.push({ body: rest, sent: first, begun: true, prefix: NONE, kind: Kind.OPEN, flags: 0, end });
     }
     if (this.#nextId >= this.limits.maxStreamId) this.#exhausted();
@@ -304,8 +306,8 @@ export class Connection implements SocketHandler, FrameSink {
   close(code: GoawayCode, reason: string): void {
     if (this.closed) return;
     // Before it introduced itself a peer is told nothing; one that is refused gets the reason in place of a HELLO.
-    if (this.ready || (this.role === "server" && this.#handshake.codec !== undefined)) {
-      if (!this.ready) this.socket.write(PREAMBLE);
+    if (this.ready || this.#introduced) {
+      if (!this.ready && this.role === "server") this.socket.write(PREAMBLE);
       this.outbox.frame(Kind.GOAWAY, 0, 0, encodeGoaway(this.#lastPeerId, code, reason));
       this.outbox.flush();
     }
@@ -412,6 +414,7 @@ export class Connection implements SocketHandler, FrameSink {
       case Kind.PING:
         return this.#ping(bytes, start, end);
       case Kind.PONG:
+        if (end - start !== 8) throw new PayloadError("PONG is not 8 bytes long");
         if (this.#drainStep !== undefined && this.#drainStep.slot >= 0) this.#drainStep.expire();
         return;
       case Kind.GOAWAY:
@@ -498,9 +501,10 @@ export class Connection implements SocketHandler, FrameSink {
     if (kind === Kind.EXCHANGE) {
       throw new Violation(GoawayCode.HANDSHAKE_FAILED, "the peer encrypts, this side does not");
     }
-    if (kind !== Kind.HELLO || this.#handshake.codec !== undefined) {
+    if (kind !== Kind.HELLO || this.#introduced) {
       throw new Violation(GoawayCode.PROTOCOL_ERROR, `frame kind ${kind} before the handshake is done`);
     }
+    this.#introduced = true;
     this.peer = this.#handshake.read(bytes, start, end);
     this.sendWindow = new SendWindow(this.peer.connectionWindowBytes, 0);
     if (this.role === "client") this.#becomeReady();

@@ -119,7 +119,15 @@ export class Stream {
       if (end) this.#finishLocal();
       return true;
     }
-    this.push({ body: owned ? body : body.slice(), sent: 0, begun: false, prefix: block, kind: Kind.DATA, flags, end });
+    this.push({
+      body: owned ? body : new Uint8Array(body),
+      sent: 0,
+      begun: false,
+      prefix: block,
+      kind: Kind.DATA,
+      flags,
+      end,
+    });
     return this.pending.length === 0;
   }
 
