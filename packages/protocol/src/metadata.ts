@@ -137,10 +137,11 @@ export function encodeMetadata(metadata: Metadata): Uint8Array {
   return block;
 }
 
-/** Reads a metadata block from an untrusted peer. Throws a `TypeError` that names what is wrong. */
+/** Reads a metadata block, which may have no bytes at all, from an untrusted peer. Throws a `TypeError` that names what is wrong. */
 export function decodeMetadata(bytes: Uint8Array, start: number, end: number): Metadata {
   const metadata = new Metadata();
-  const count = start < end ? bytes[start]! : 0;
+  if (start === end) return metadata;
+  const count = bytes[start]!;
   let at = start + 1;
   for (let index = 0; index < count; index++) {
     const keyEnd = at + 1 + (bytes[at] ?? 0);

@@ -336,6 +336,54 @@ test(`any value of the domain survives unchanged (seed ${seed})`, () => {
   );
 });
 
+/** Ways into a container, and how an error writes them. */
+const wrapping = fc.oneof(
+  fc.nat(3).map((index) => [(inner: unknown) => [...new Array<unknown>(index).fill(0), inner], `[${index}]`] as const),
+  fc
+    .stringMatching(/^[a-zA-Z_$][a-zA-Z0-9_$]{0,8}$/)
+    .map((key) => [(inner: unknown) => ({ [key]: inner }), `.${key}`] as const),
+  fc
+    .stringMatching(/^[0-9 -]{0,8}$/)
+    .map((key) => [(inner: unknown) => ({ before: 1, [key]: inner }), `[${JSON.stringify(key)}]`] as const),
+  fc
+    .string({ maxLength: 8 })
+    .map((key) => [(inner: unknown) => new Map([[key, inner]]), `.get(${JSON.stringify(key)})`] as const),
+  fc.constant([(inner: unknown) => new Map([[1, inner]]), ".values()[0]"] as const),
+  fc.constant([(inner: unknown) => new Map([[inner, 1]]), ".keys()[0]"] as const),
+  fc.constant([(inner: unknown) => new Set([0, inner]), ".values()[1]"] as const),
+);
+
+/** What no peer could be given as it is. */
+const outside = fc.constantFrom<unknown>(
+  () => 1,
+  Symbol("s"),
+  2n ** 64n,
+  -(2n ** 63n) - 1n,
+  "\udfff",
+  new Date(NaN),
+  new Error("no"),
+  /x/,
+  Object(1),
+  new Float32Array(1),
+  new ArrayBuffer(1),
+  Promise.resolve(),
+  new WeakSet(),
+  new (class Money {})(),
+);
+
+test(`anything outside of the domain is refused when it is encoded, and its place named (seed ${seed})`, () => {
+  fc.assert(
+    fc.property(fc.array(wrapping, { maxLength: 5 }), outside, (ways, bad) => {
+      const whole = ways.reduceRight<unknown>((inner, [wrap]) => wrap(inner), bad);
+      const path = `args${ways.map(([, step]) => step).join("")}`;
+      expect(() => codec.encode(whole, "args")).toThrow(expect.objectContaining({ name: "CodecError", path }));
+      // And the codec is none the worse for it.
+      expect(carry([1, -0])).toStrictEqual([1, -0]);
+    }),
+    { seed, numRuns: 1_000 },
+  );
+});
+
 test(`altered bytes are refused, or decode to a value that survives (seed ${seed})`, () => {
   const edit = fc.record({
     at: fc.nat(),

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
+import { Decoder, decodeTimestampExtension } from "@msgpack/msgpack";
 import { CodecError } from "../src/codec";
+import { msgpack } from "../src/msgpack";
 import { Scan, type ScanLimits } from "../src/scan";
 import { fromHex, readVectors } from "./vectors";
 
+const seed = Number(process.env.SEED ?? 20_261_128);
 const limits: ScanLimits = {
   maxDepth: 64,
   maxCost: 32 * 1024 * 1024,
@@ -27,7 +30,7 @@ describe("a message that is well formed", () => {
 
   test("is read only from start to end", () => {
     new Scan(limits).check(fromHex("c1c19201a161c1"), 2, 6);
-    expect(() => new Scan(limits).check(fromHex("ff93010203"), 1, 4)).toThrow("truncated, at byte 0");
+    expect(() => new Scan(limits).check(fromHex("ff93010203"), 1, 4)).toThrow(", at byte 0");
   });
 });
 
@@ -50,8 +53,71 @@ describe("a bomb", () => {
     ["a million extensions", fromHex(`dd000f4240${"d40100".repeat(1_000_000)}`), "maxCost"],
     ["a million empty Maps", fromHex(`dd000f4240${"d40390".repeat(1_000_000)}`), "maxCost"],
     ["an object of 65 537 entries", fromHex(`df00010001${"a000".repeat(65_537)}`), "maxMapEntries"],
-  ])("is refused: %s", (_, bytes, why) => expect(() => check(bytes)).toThrow(why));
+  ])("is refused with flat memory: %s", (_, bytes, why) => {
+    const codec = msgpack();
+    const before = process.memoryUsage();
+    for (let times = 0; times < 5; times++) expect(() => check(bytes)).toThrow(why);
+    expect(() => codec.decode(bytes, 0, bytes.length, true)).toThrow(CodecError);
+    const after = process.memoryUsage();
+    // A decoder that believes the first of them takes 256 MB.
+    expect(after.arrayBuffers - before.arrayBuffers).toBeLessThan(1 << 20);
+    expect(after.heapUsed - before.heapUsed).toBeLessThan(8 << 20);
+  });
+
+  test.each([
+    ["array32", "ddffffffff"],
+    ["map32", "dfffffffff"],
+    ["str32", "dbffffffff"],
+    ["bin32", "c6ffffffff"],
+    ["ext32", "c9ffffffff01"],
+    ["Map ext32", "c9ffffffff03"],
+  ])("of one head is refused at that head: %s of 2^32 - 1", (_, hex) => {
+    expect(() => check(fromHex(hex))).toThrow(", at byte 0");
+    expect(() => check(fromHex(`93c0${hex}c0`))).toThrow(", at byte 2");
+  });
 });
+
+describe("what it accepts", () => {
+  /** The extensions of the codec, as far as they matter to whether bytes decode. */
+  const newDecoder = (): Decoder => new Decoder({ extensionCodec: { tryToEncode: () => null, decode } });
+  function decode(data: Uint8Array, type: number): unknown {
+    if (type === -1) return decodeTimestampExtension(data);
+    return type === 3 || type === 4 ? newDecoder().decode(data) : null;
+  }
+
+  test(`Decoder decodes, also when bytes were altered (seed ${seed})`, () => {
+    const corpus = values.map(({ bytes }) => bytes).filter(({ length }) => length < 200);
+    const scan = new Scan(limits);
+    const random = lcg(seed);
+    let accepted = 0;
+    for (let run = 0; run < 20_000; run++) {
+      // Two values side by side in an array, with one to three bytes changed, dropped or added.
+      const bytes = [0x92, ...corpus[random(corpus.length)]!, ...corpus[random(corpus.length)]!];
+      for (let edits = 1 + random(3); edits > 0; edits--) {
+        const put = random(3) === 0 ? [] : [random(256)];
+        bytes.splice(random(bytes.length), random(2), ...put);
+      }
+      const altered = Uint8Array.from(bytes);
+      try {
+        scan.check(altered, 0, altered.length);
+      } catch (error) {
+        if (CodecError.is(error)) continue;
+        throw error;
+      }
+      accepted++;
+      newDecoder().decode(altered);
+    }
+    expect(accepted).toBeGreaterThan(1_000);
+  });
+});
+
+/** A generator of small numbers that gives the same ones for the same seed. */
+function lcg(state: number): (below: number) => number {
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return (state >>> 8) % below;
+  };
+}
 
 describe("the limits", () => {
   test("allow maxDepth levels of any container and not one more", () => {
