@@ -264,9 +264,9 @@ export function decodeFrame(
     case Kind.GOAWAY:
       return { kind: "goaway", ...decodeGoaway(bytes, start, end) };
     case Kind.EXCHANGE:
-      return { kind: "exchange", payload: bytes.slice(start, end) };
+      return { kind: "exchange", payload: copyOf(bytes, start, end) };
     case Kind.SEALED:
-      return { kind: "sealed", flags, payload: bytes.slice(start, end) };
+      return { kind: "sealed", flags, payload: copyOf(bytes, start, end) };
     case Kind.OPEN: {
       const head = openHead();
       readOpen(bytes, start, end, flags, head);

@@ -125,7 +125,7 @@ describe("GOAWAY's payload", () => {
 
 describe("a frame", () => {
   test("of an unknown kind is nothing", () => {
-    for (const kind of [0x04, 0x16, 0x80, 0xff])
+    for (const kind of [0x06, 0x16, 0x80, 0xff])
       expect(decodeFrame(kind, 0, 0, new Uint8Array(9), 0, 9)).toBeUndefined();
   });
 

@@ -59,9 +59,9 @@ describe("a bomb", () => {
     for (let times = 0; times < 5; times++) expect(() => check(bytes)).toThrow(why);
     expect(() => codec.decode(bytes, 0, bytes.length, true)).toThrow(CodecError);
     const after = process.memoryUsage();
-    // A decoder that believes the first of them takes 256 MB.
+    // What believes them takes 64 MB to 2 GB. The heap is also the test runner's, which is why it has some room.
     expect(after.arrayBuffers - before.arrayBuffers).toBeLessThan(1 << 20);
-    expect(after.heapUsed - before.heapUsed).toBeLessThan(8 << 20);
+    expect(after.heapUsed - before.heapUsed).toBeLessThan(32 << 20);
   });
 
   test.each([
