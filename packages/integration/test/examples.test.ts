@@ -69,6 +69,20 @@ describe("code blocks that name an example are that file", () => {
   });
 });
 
+describe("code blocks that say they are from an example are in that file", () => {
+  const flat = (code: string): string => code.replace(/^ +/gm, "").trim();
+
+  test.each(pages)("%s", (page) => {
+    const content = readFileSync(join(root, page), "utf8");
+    for (const [, path = "", code = ""] of content.matchAll(
+      /```ts\r?\n\/\/ from (docs\/examples\/\S+\.ts)\r?\n([\s\S]*?)```/g,
+    )) {
+      expect(examples).toContain(path);
+      expect(flat(readFileSync(join(root, path), "utf8"))).toContain(flat(code));
+    }
+  });
+});
+
 describe("what an example is said to print is what it prints", () => {
   test.each(pages)("%s", (page) => {
     const content = readFileSync(join(root, page), "utf8");
