@@ -470,6 +470,11 @@ export class Connection implements SocketHandler, FrameSink {
     this.#waiting.add(stream);
   }
 
+  /** It tries again for another reason. */
+  waitNoMore(stream: Stream): void {
+    this.#waiting?.delete(stream);
+  }
+
   /** A stream is over on both sides. */
   forget(stream: Stream): void {
     this.#waiting?.delete(stream);

@@ -25,7 +25,8 @@ export const MIN_FRAGMENT = 256;
 export interface StreamSink {
   /**
    * One whole message: bytes[start, end), valid only during the call unless `owned`. `cost` is what
-   * `Stream.consumed` must be told once the message was taken by its reader.
+   * `Stream.consumed` must be told once the message was taken by its reader; for arguments and a single result it is 0,
+   * and there is no need.
    */
   onMessage(
     bytes: Uint8Array,
@@ -167,7 +168,7 @@ export class Stream {
   /** Ends this side with an error at once: what waits is dropped, and what the peer still sends is not looked at. */
   reset(error: RapError): void {
     this.detach();
-    this.pending = NO_PENDING;
+    this.#dropPending();
     // Also after this side's END: the peer must know that nobody reads any more.
     if (this.#aborted || (this.localDone && this.remoteDone)) return;
     this.#aborted = true;
@@ -184,6 +185,7 @@ export class Stream {
 
   /** The reader took a message that cost this much: the peer may send as much again. */
   consumed(cost: number): void {
+    if (cost === 0) return;
     this.#unread--;
     if (this.sink === undefined || this.#receiveWindow === undefined) return;
     this.#release(cost, 1);
@@ -237,14 +239,17 @@ export class Stream {
     if (this.localDone) {
       this.detach();
       this.connection.forget(this);
-    } else this.pending = NO_PENDING;
+    } else this.#dropPending();
     sink?.onReset(error);
   }
 
   receiveCredit(bytes: number, messages: number): boolean {
     if (this.#sendWindow === undefined) return true;
     if (!this.#sendWindow.add(bytes, messages)) return false;
-    if (this.pending.length > 0) this.connection.outbox.enqueue(this);
+    if (this.pending.length > 0) {
+      this.connection.waitNoMore(this);
+      this.connection.outbox.enqueue(this);
+    }
     return true;
   }
 
@@ -342,6 +347,11 @@ export class Stream {
     else this.#heldParts += cost;
   }
 
+  #dropPending(): void {
+    this.pending = NO_PENDING;
+    this.connection.waitNoMore(this);
+  }
+
   #dropParts(): void {
     this.connection.keep(-this.#partBytes);
     this.#parts = undefined;
@@ -352,9 +362,10 @@ export class Stream {
     const metadata = this.#partMetadata;
     this.#partMetadata = undefined;
     this.connection.messagesReceived++;
-    this.#unread++;
     const whole = cost + this.#heldParts;
     this.#heldParts = 0;
+    // Arguments cost nothing, and nobody says that they were taken.
+    if (whole > 0) this.#unread++;
     if (this.#parts === undefined) {
       this.sink!.onMessage(bytes, start, end, owned, metadata, whole);
       return;

@@ -4,6 +4,8 @@ import type { Clock, Timer } from "@rap/protocol";
 const TICK = 4;
 const SLOTS = 2048;
 const MASK = SLOTS - 1;
+/** Node calls back at once, with a warning, for a longer time than this. */
+const LONGEST_SLEEP = 2 ** 31 - 1;
 
 /** Something that a `TimerWheel` fires. An entry is in one wheel, once, and links itself to its neighbours. */
 export abstract class WheelEntry {
@@ -86,7 +88,8 @@ export class TimerWheel {
   #wakeAt(tick: number, now: number): void {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#wakeTick = tick;
-    this.#timer = this.#clock.setTimeout(this.#wake, Math.max(1, Math.ceil(tick * TICK - now)));
+    const ms = Math.min(Math.max(1, Math.ceil(tick * TICK - now)), LONGEST_SLEEP);
+    this.#timer = this.#clock.setTimeout(this.#wake, ms);
   }
 
   readonly #wake = (): void => {
