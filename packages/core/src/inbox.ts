@@ -21,7 +21,7 @@ export class Inbox<T> {
   #ended = false;
   #error: RapError | undefined;
 
-  /** `taken` is told the cost of every message that was read or dropped. */
+  /** `taken` is told the cost of every message that was read. */
   constructor(taken: (cost: number) => void, clock: Clock) {
     this.#taken = taken;
     this.#clock = clock;

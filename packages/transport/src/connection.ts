@@ -372,7 +372,7 @@ export class Connection implements SocketHandler, FrameSink {
   onDrain(): void {
     this.#provoked = 0;
     unsent.set(this, this.socket.buffered);
-    this.outbox.pump();
+    this.outbox.drained();
     if (this.#paused && this.socket.buffered < this.limits.writeQueueSoftBytes) {
       this.#paused = false;
       this.socket.resume();
@@ -479,6 +479,8 @@ export class Connection implements SocketHandler, FrameSink {
   forget(stream: Stream): void {
     this.#waiting?.delete(stream);
     if (!this.#streams.delete(stream) || this.closed) return;
+    // What its reader has not taken, and perhaps never will, is no matter of the connection any more.
+    stream.detach();
     if (!stream.peerReset) this.#mayCross++;
     if (stream.shape === Shape.CHANNEL) this.#channels--;
     else if (stream.shape !== Shape.UNARY) this.#streaming--;
@@ -673,12 +675,13 @@ export class Connection implements SocketHandler, FrameSink {
 
   #pauseIfBehind(): void {
     const { buffered } = this.socket;
-    if (buffered === 0) {
-      this.#provoked = 0;
-      return;
-    }
     if (buffered > this.limits.writeQueueHardBytes) {
       this.abort(GoawayCode.SLOW_CONSUMER, `${buffered} bytes wait for a peer that does not take them`);
+      return;
+    }
+    // Nobody would say when to read on.
+    if (!this.outbox.blocked) {
+      this.#provoked = 0;
       return;
     }
     // A client that stopped reading could wait for a server that stopped reading: only one side may.

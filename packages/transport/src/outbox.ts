@@ -50,6 +50,8 @@ export class Outbox {
   /** Streams with a fragment to send and the credit for it, in the order of their turns. */
   #ready: Stream[] = [];
   #closed = false;
+  /** The socket wants no more, and will say when it does. */
+  blocked = false;
   bytesSent = 0;
   framesSent = 0;
 
@@ -100,12 +102,19 @@ export class Outbox {
     if (stream.queued) return;
     stream.queued = true;
     this.#ready.push(stream);
-    this.pump();
+    this.#pump();
   }
 
-  /** Sends fragments as long as the socket takes them. */
-  pump(): void {
-    while (this.#ready.length > 0 && !this.#closed && this.#socket.buffered < SOCKET_QUEUE_BYTES) {
+  /** The socket takes bytes again. */
+  drained(): void {
+    this.blocked = false;
+    this.#pump();
+  }
+
+  /** Sends fragments as long as the socket takes them; one that is not blocked would not say when to go on. */
+  #pump(): void {
+    while (this.#ready.length > 0 && !this.#closed) {
+      if (this.blocked && this.#socket.buffered >= SOCKET_QUEUE_BYTES) return;
       const stream = this.#ready.shift()!;
       stream.queued = false;
       if (this.#sendFragment(stream) && !stream.queued) {
@@ -184,7 +193,7 @@ export class Outbox {
     this.#trace?.(">", kind, flags, id, head - HEAD_BYTES + size);
     this.flush();
     this.bytesSent += size;
-    if (!this.#socket.write(pending.body.subarray(pending.sent, pending.sent + size))) this.#behind();
+    this.#hand(pending.body.subarray(pending.sent, pending.sent + size));
   }
 
   readonly #endTurn = (): void => {
@@ -196,7 +205,13 @@ export class Outbox {
     const bytes = slab.buffer.subarray(this.#start, slab.used);
     this.#start = slab.used;
     this.bytesSent += bytes.length;
-    if (!this.#socket.write(bytes)) this.#behind();
+    this.#hand(bytes);
+  }
+
+  #hand(bytes: Uint8Array): void {
+    if (this.#socket.write(bytes)) return;
+    this.blocked = true;
+    this.#behind();
   }
 
   /** A slab with room for `size` bytes; what the old one holds is written first. */
