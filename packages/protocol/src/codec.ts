@@ -1,3 +1,6 @@
+/** An encoded value of more bytes than this belongs to who asked for it; others lie in a buffer of the codec. */
+export const OWNED_BYTES = 16 * 1024;
+
 /**
  * Turns values into bytes and back. One codec may serve any number of connections; it keeps no state between calls
  * apart from its buffers. `@rap/protocol/compliance` has the tests that every implementation must pass.
@@ -7,8 +10,8 @@ export interface Codec {
   readonly name: string;
 
   /**
-   * Encodes one value. The bytes are only valid until the next `encode` of the same codec, since they lie in a shared
-   * buffer: copy or send them first. `root` names the value in error paths (`"args"`, `"result"`), default `"value"`.
+   * Encodes one value. Up to `OWNED_BYTES` the bytes are only valid until the next `encode` of the same codec, since they
+   * may lie in a shared buffer: copy or send them first. More bytes are the caller's, and never change. `root` names the value in error paths (`"args"`, `"result"`), default `"value"`.
    *
    * @throws CodecError naming the path of what cannot be sent, e.g. `args[0].user.fn`.
    */

@@ -1,7 +1,7 @@
 export type { AnyFn, Awaitable, CallKind, Channel, Message, ReadOptions, Stream } from "./channel";
 export { type Clock, systemClock, type Timer } from "./clock";
 export { CODES, type Code, codeFromNumber, isCode } from "./code";
-export { type Codec, CodecError } from "./codec";
+export { type Codec, CodecError, OWNED_BYTES } from "./codec";
 export {
   defineErrors,
   type ErrorData,

@@ -1,9 +1,9 @@
 import { Encoder, ExtData, encodeDateToTimeSpec, encodeTimeSpecToTimestamp } from "@msgpack/msgpack";
-import { CodecError } from "./codec";
+import { CodecError, OWNED_BYTES } from "./codec";
+import { DirectWriter } from "./direct-writer";
 import type { MsgpackEngine } from "./engine";
 import { BIGINT, MAP, SET, TIMESTAMP, UNDEFINED } from "./extension";
 import type { ScanLimits } from "./scan";
-import { allowsSmall, SmallWriter } from "./small";
 
 /** An encoder's buffer that has grown past this many bytes is let go after use. */
 const MAX_KEPT_BUFFER = 1 << 20;
@@ -17,7 +17,7 @@ const NOTHING = new ExtData(UNDEFINED, Uint8Array.of(0));
 export class Pack {
   readonly #limits: ScanLimits;
   readonly #engine: MsgpackEngine | undefined;
-  readonly #small: SmallWriter | undefined;
+  readonly #direct: DirectWriter;
   #encoder = newEncoder();
   #busy = false;
 
@@ -31,7 +31,7 @@ export class Pack {
   constructor(limits: ScanLimits, engine?: MsgpackEngine) {
     this.#limits = limits;
     this.#engine = engine;
-    this.#small = allowsSmall(limits) ? new SmallWriter() : undefined;
+    this.#direct = new DirectWriter(limits);
   }
 
   /** As `Codec.encode`. */
@@ -40,15 +40,15 @@ export class Pack {
     if (this.#busy) return new Pack(this.#limits).encode(value, root);
     this.#busy = true;
     try {
-      return this.#writeSmall(value) ?? this.#encode(value, root);
+      return this.#writeDirectly(value) ?? own(this.#encode(value, root));
     } finally {
       this.#busy = false;
     }
   }
 
-  #writeSmall(value: unknown): Uint8Array | undefined {
+  #writeDirectly(value: unknown): Uint8Array | undefined {
     try {
-      return this.#small?.write(value, this.#limits.maxDepth);
+      return this.#direct.write(value);
     } catch {
       // A getter threw. The walk meets it again, and knows its path.
       return undefined;
@@ -265,6 +265,10 @@ function newEncoder(): Encoder {
       decode: () => undefined,
     },
   });
+}
+
+function own(bytes: Uint8Array): Uint8Array {
+  return bytes.length > OWNED_BYTES ? bytes.slice() : bytes;
 }
 
 const LONE_SURROGATE = /\p{Surrogate}/u;

@@ -1,8 +1,8 @@
 import { Decoder, decodeTimestampExtension } from "@msgpack/msgpack";
+import { directBytes, readDirect, UNREAD } from "./direct-reader";
 import type { MsgpackEngine } from "./engine";
 import { BIGINT, MAP, TIMESTAMP, UNDEFINED } from "./extension";
 import { Scan, type ScanLimits } from "./scan";
-import { allowsSmall, readSmall, SMALL, UNREAD } from "./small";
 
 /** A binary value that is at least this part of an owned message is a view of it: copying less keeps little alive. */
 const MIN_SHARE = 1 / 4;
@@ -20,10 +20,10 @@ const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 export class Unpack {
   readonly #scan: Scan;
   readonly #engine: MsgpackEngine | undefined;
-  readonly #maxDepth: number;
+  readonly #limits: ScanLimits;
 
-  /** Bytes of a message up to which it may be a small one. */
-  readonly #tries: number;
+  /** Bytes of a message up to which it may be read directly. */
+  readonly #direct: number;
 
   /** `Decoder` is not re-entrant, so each level of Maps and Sets inside one another has its own. */
   readonly #decoders: Decoder[] = [];
@@ -38,19 +38,19 @@ export class Unpack {
   constructor(limits: ScanLimits, engine?: MsgpackEngine) {
     this.#scan = new Scan(limits);
     this.#engine = engine;
-    this.#maxDepth = limits.maxDepth;
-    this.#tries = allowsSmall(limits) ? SMALL : 0;
+    this.#limits = limits;
+    this.#direct = directBytes(limits);
   }
 
   /** As `Codec.decode`. */
   decode(bytes: Uint8Array, start: number, end: number, owned: boolean): unknown {
-    if (end - start <= this.#tries) {
-      const value = readSmall(bytes, start, end, this.#maxDepth);
+    this.#minView = owned ? (end - start) * MIN_SHARE : Infinity;
+    if (end - start <= this.#direct) {
+      const value = readDirect(bytes, start, end, this.#limits, this.#minView);
       if (value !== UNREAD) return value;
     }
     this.#scan.check(bytes, start, end);
     this.#binary = this.#scan.binary;
-    this.#minView = owned ? (end - start) * MIN_SHARE : Infinity;
     this.#level = 0;
     // Not `subarray`: that of a Buffer is a Buffer, and so would be every binary value.
     const message = new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);

@@ -39,7 +39,7 @@ import { Handshake, type HandshakeOptions } from "./handshake";
 import { Keepalive } from "./keepalive";
 import { Outbox, SMALL_BYTES } from "./outbox";
 import { SealedSocket } from "./sealed-socket";
-import { MIN_FRAGMENT, Stream, type StreamSink } from "./stream";
+import { kept, MIN_FRAGMENT, Stream, type StreamSink } from "./stream";
 import { StreamTable } from "./stream-table";
 import { type FrameTrace, frameTrace } from "./trace";
 import type { Socket, SocketHandler } from "./transport";
@@ -259,7 +259,7 @@ export class Connection implements SocketHandler, FrameSink {
       this.messagesSent++;
       stream.localDone = end;
     } else {
-      const rest = owned ? body! : new Uint8Array(body!);
+      const rest = kept(body!, owned);
       stream.push({ body: rest, sent: first, begun: true, prefix: NONE, kind: Kind.OPEN, flags: 0, end });
     }
     if (this.#nextId >= this.limits.maxStreamId) this.#exhausted();

@@ -7,6 +7,7 @@ import {
   Kind,
   type Metadata,
   metadataBlock,
+  OWNED_BYTES,
   RapError,
   Shape,
 } from "@rap/protocol";
@@ -15,6 +16,11 @@ import { charge, ReceiveWindow, SendWindow } from "./credit";
 import { type Pending, SMALL_BYTES } from "./outbox";
 
 const NONE: Uint8Array = new Uint8Array(0);
+/** A message that can wait: what the codec's buffer holds would not last. */
+export function kept(body: Uint8Array, owned: boolean): Uint8Array {
+  return owned || body.length > OWNED_BYTES ? body : new Uint8Array(body);
+}
+
 /** A RESET without an error: code 0. */
 const FINISHED = Uint8Array.of(0, 0);
 const NO_PENDING: Pending[] = [];
@@ -120,15 +126,7 @@ export class Stream {
       if (end) this.#finishLocal();
       return true;
     }
-    this.push({
-      body: owned ? body : new Uint8Array(body),
-      sent: 0,
-      begun: false,
-      prefix: block,
-      kind: Kind.DATA,
-      flags,
-      end,
-    });
+    this.push({ body: kept(body, owned), sent: 0, begun: false, prefix: block, kind: Kind.DATA, flags, end });
     return this.pending.length === 0;
   }
 
