@@ -34,6 +34,7 @@ const TIME_AND_CHANCE = [
 /** Who owns which of it, and why. All other files get it injected or ask these. */
 const OWNERS: Readonly<Record<string, { uses: readonly string[]; because: string }>> = {
   "protocol/src/clock.ts": { uses: ["performance.now", "setTimeout"], because: "is the clock" },
+  "protocol/src/direct-reader.ts": { uses: ["new Date"], because: "builds the Dates that a message holds" },
   "protocol/src/random.ts": { uses: ["Math.random"], because: "is the randomness" },
   "core/src/turn.ts": { uses: ["setImmediate"], because: "is the turn of the event loop" },
   "core/src/logger.ts": { uses: ["new Date"], because: "the default of an option: the time in front of a line" },

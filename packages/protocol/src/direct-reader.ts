@@ -5,10 +5,8 @@ import type { ScanLimits } from "./scan";
 // here and no error to make. A message is bounded by its own bytes: what a length announces must be there, nothing is
 // allocated before it is, and no byte builds more than `BYTE_COST`. `scripts/codec-cost.mjs` has the figures.
 
-/** Bytes of the largest message that is read directly. */
-const MAX_BYTES = 64 * 1024;
-/** More bytes of memory than any byte of a message takes, see the scan's table. */
-const BYTE_COST = 256;
+/** More bytes of memory than any byte of a message takes: empty binary values take most, see the scan's table. */
+const BYTE_COST = 128;
 
 /** Bytes up to which a text of ASCII is made from an array of its characters. */
 const SHORT_TEXT = 31;
@@ -16,9 +14,9 @@ const SHORT_TEXT = 31;
 /** What {@link readDirect} returns for a message that it leaves to the scan and `Decoder`. */
 export const UNREAD = Symbol("unread");
 
-/** Bytes of the largest message that can be read directly without going beyond a limit that is not looked at here. */
+/** Bytes of the largest message that is read directly: none of its size can cost more memory than `maxCost`. */
 export function directBytes({ maxCost }: ScanLimits): number {
-  return Math.min(MAX_BYTES, Math.floor(maxCost / BYTE_COST));
+  return Math.floor(maxCost / BYTE_COST);
 }
 
 /**
