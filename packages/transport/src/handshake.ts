@@ -58,9 +58,9 @@ export class Handshake {
     const agreed = role === "server" ? offered.find((name) => known.includes(name)) : offered[0];
     const codec = codecs.find(({ name }) => name === agreed);
     if (codec !== undefined) return codec;
-    throw new Violation(
-      GoawayCode.HANDSHAKE_FAILED,
-      `no common codec: the peer has ${offered.join(", ")}, here is ${known.join(", ")}`,
-    );
+    // Both sides read it.
+    const [client, server] = role === "client" ? [known, offered] : [offered, known];
+    const message = `no common codec: the client has ${client.join(", ")}, the server ${server.join(", ")}`;
+    throw new Violation(GoawayCode.HANDSHAKE_FAILED, message);
   }
 }
