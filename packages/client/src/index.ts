@@ -1,4 +1,12 @@
-export type { Envelope, LifecycleEvent, Processor } from "@rap/core";
+export {
+  CLOCK,
+  CODEC,
+  type Envelope,
+  type LifecycleEvent,
+  type Processor,
+  RANDOM,
+  type Token,
+} from "@rap/core";
 export {
   type Channel,
   type Code,

@@ -1,22 +1,28 @@
 export {
+  CLOCK,
+  CODEC,
   type Connection,
   type ConnMiddleware,
   channel,
   connMiddleware,
   context,
   type Envelope,
+  LIMITS,
   type LifecycleEvent,
+  LOGGER,
   type Logger,
   type MessageMiddleware,
   type MethodOptions,
   messageMiddleware,
   type Processor,
+  RANDOM,
   type RequestContext,
   rpc,
   type ServerSession,
+  type Token,
   tryContext,
 } from "@rap/core";
-export { createContainer, inject, injectable, singleton } from "@rap/core/container";
+export { type Container, createContainer, inject, injectable, singleton } from "@rap/core/container";
 export {
   type Channel,
   type Code,
