@@ -4,6 +4,8 @@ import type { Connection } from "@rap/transport";
 /** A call that waits for a connection with room for it. */
 export interface Waiting {
   readonly shape: Shape;
+  /** false: only while there is a connection or one is being dialled. */
+  readonly waitsForReady: boolean;
   /** The queue that the call is in, and its neighbours there. The queue's own. */
   queue: CallQueue | undefined;
   nextWaiting: Waiting | undefined;
@@ -55,5 +57,13 @@ export class CallQueue {
     const call = this.#first;
     if (call !== undefined) this.delete(call);
     return call;
+  }
+
+  /** Takes out the calls that do not wait for an address that cannot be reached. */
+  shiftImpatient(): Waiting[] {
+    const calls: Waiting[] = [];
+    for (let call = this.#first; call !== undefined; call = call.nextWaiting) if (!call.waitsForReady) calls.push(call);
+    for (const call of calls) this.delete(call);
+    return calls;
   }
 }

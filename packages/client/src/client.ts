@@ -63,7 +63,7 @@ export interface ClientOptions {
 
 export interface ClientStats {
   connections: number;
-  /** Calls that are not over. */
+  /** Calls that take a place at a server: not over, or given up while their function still runs. */
   inFlight: number;
   /** Calls that wait for a connection. */
   waiting: number;

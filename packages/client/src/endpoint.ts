@@ -95,8 +95,9 @@ export class Endpoint implements ConnectionHost {
   }
 
   onGoaway(connection: Connection, reason: string): void {
-    this.#core.emit("goaway", { address: this.address, reason });
+    // A server says it in two steps.
     if (connection !== this.#connection) return;
+    this.#core.emit("goaway", { address: this.address, reason });
     this.#connection = undefined;
     this.#leaving.add(connection);
     this.#dialAgain();
@@ -157,10 +158,12 @@ export class Endpoint implements ConnectionHost {
 
   #failed(error: RapError): void {
     this.lastError = error;
+    this.#dialling = undefined;
     const first = this.#settleFirst;
     this.#settleFirst = undefined;
     first?.reject(error);
     this.#dialAgain();
+    this.#pool.dialFailed();
   }
 
   #dialAgain(): void {

@@ -94,21 +94,25 @@ export class Pool {
   }
 
   /** Lets a call wait. Throws RapError when it may not. */
-  enqueue(call: Waiting, waitForReady: boolean): void {
+  enqueue(call: Waiting): void {
     if (this.#state === "idle") {
       throw new RapError("FAILED_PRECONDITION", "the client is not started: await client.start() first", {
         maybeExecuted: false,
       });
     }
     if (this.#state === "stopped") throw stopped();
-    if (!waitForReady && !this.#endpoints.some(({ alive }) => alive)) {
-      throw new RapError("UNAVAILABLE", `there is no connection${this.trouble()}`, { maybeExecuted: false });
-    }
+    if (!call.waitsForReady && !this.#alive) throw this.#unreachable();
     if (this.waiting >= this.#core.limits.maxQueuedCalls) {
       throw new RapError("RESOURCE_EXHAUSTED", `${this.waiting} calls wait already`, { maybeExecuted: false });
     }
     this.#queue(call.shape).push(call);
     for (const endpoint of this.#endpoints) endpoint.wake();
+  }
+
+  /** An address could not be reached: if it was the last, not all calls want to wait until one can. */
+  dialFailed(): void {
+    if (this.#alive) return;
+    for (const queue of this.#queues) for (const call of queue.shiftImpatient()) call.giveUp(this.#unreachable());
   }
 
   /** There may be room: lets waiting calls go, first come first served. */
@@ -153,12 +157,22 @@ export class Pool {
     this.#core.wheel.stop();
   }
 
+  /** Whether there is a connection, or one is being dialled. */
+  get #alive(): boolean {
+    return this.#endpoints.some(({ alive }) => alive);
+  }
+
+  #unreachable(): RapError {
+    return new RapError("UNAVAILABLE", `there is no connection${this.trouble()}`, { maybeExecuted: false });
+  }
+
   #close(code: GoawayCode, reason: string): void {
     for (const endpoint of this.#endpoints) endpoint.close(code, reason);
   }
 
+  /** Whether nobody waits for an answer. A call that was given up has a stream until its function ends, but no sink. */
   #quiet(): boolean {
-    return this.connections.every(({ streams }) => streams === 0);
+    return this.connections.every((connection) => connection.openStreams().every(({ sink }) => sink === undefined));
   }
 
   #queue(shape: Shape): CallQueue {

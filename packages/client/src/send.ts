@@ -213,6 +213,10 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     return { body, metadata: metadata ?? new Metadata(), method: name, group, session: this.#session?.id };
   }
 
+  get waitsForReady(): boolean {
+    return this.options.waitForReady ?? true;
+  }
+
   /** A message came: the result, or an item. */
   abstract receive(body: unknown, metadata: Metadata | undefined, cost: number): void;
   abstract onEnd(trailers: Metadata | undefined): void;
@@ -319,7 +323,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     if (connection !== undefined) return this.begin(connection);
     this.#waited = true;
     if (this.#session !== undefined) this.#session.enqueue(this);
-    else this.core.pool.enqueue(this, this.options.waitForReady ?? true);
+    else this.core.pool.enqueue(this);
   }
 
   #tryDispatch(): void {
