@@ -1,19 +1,28 @@
 // npm run bench [-- --quick | --smoke] [--only W2,W6] [--contenders rap,l2] [--rounds 5] [--out folder]
-const { mkdirSync, writeFileSync } = require("node:fs");
+const { mkdirSync, readFileSync, writeFileSync } = require("node:fs");
 const { cpus, loadavg } = require("node:os");
 const { join, resolve } = require("node:path");
 const { parseArgs } = require("node:util");
 const { contenders } = require("./contenders");
 const { install } = require("./peers/install");
-const { line, table } = require("./report");
+const { plots } = require("./plot");
+const { line, report } = require("./report");
 const { rounds } = require("./schedule");
 const { workloads } = require("./workloads");
 
+/** `only` and `contenders` are what is measured if the command does not say. */
 const MODES = {
   full: { rounds: 5, warmUp: 1_000, ms: 2_000 },
-  quick: { rounds: 1, warmUp: 300, ms: 500 },
-  smoke: { rounds: 1, warmUp: 50, ms: 200 },
+  quick: {
+    rounds: 1,
+    warmUp: 300,
+    ms: 500,
+    only: "W1,W2,W3,W4,W5,W6,W7,W9,W10",
+    contenders: "rap,l1,l2,l2b,grpc,birpc,fastify",
+  },
+  smoke: { rounds: 1, warmUp: 50, ms: 150, only: "W1,W2,W4,W5,W6,W7,W9", contenders: "rap,l1,l2,l2b" },
 };
+const DOCUMENTED = join(__dirname, "../../docs/performance");
 
 async function main() {
   const { values } = parseArgs({
@@ -23,34 +32,67 @@ async function main() {
       only: { type: "string" },
       contenders: { type: "string" },
       rounds: { type: "string" },
-      out: { type: "string", default: join(__dirname, "results") },
+      out: { type: "string" },
     },
   });
-  const mode = values.smoke ? "smoke" : values.quick ? "quick" : "full";
-  const settings = { ...MODES[mode], ...(values.rounds && { rounds: Number(values.rounds) }) };
-  const chosen = pick(workloads, values.only);
-  const measured = pick(contenders, values.contenders ?? (values.smoke ? "rap,l1,l2,l2b" : undefined));
+  const { only, contenders: names, ...mode } = MODES[values.smoke ? "smoke" : values.quick ? "quick" : "full"];
+  const settings = { ...mode, ...(values.rounds && { rounds: Number(values.rounds) }) };
+  const chosen = pick(workloads, values.only ?? only);
+  const measured = pick(contenders, values.contenders ?? names);
+  const complete = chosen.length === workloads.length && measured.length === contenders.length;
+  const folder = resolve(values.out ?? (complete ? DOCUMENTED : join(__dirname, "results")));
   if (measured.some(({ kind }) => kind === "peer")) install();
-  const results = { machine: machine(), mode, settings, workloads: {} };
+
+  const results = { machine: machine(), settings, workloads: values.out ? earlier(folder) : {} };
+  let failures = 0;
   for (const workload of chosen) {
-    console.log(`\n${workload.name}: ${workload.title}`);
-    const all = await rounds(workload, measured, settings, (contender, round, result) => {
-      if (result !== undefined) console.log(line(contender, workload, round, result));
-    });
-    results.workloads[workload.name] = { ...workload, rounds: all };
-    save(resolve(values.out), results);
+    const taking = measured.filter(({ name }) => workload.only?.includes(name) ?? true);
+    const at = async (point) => {
+      console.log(`\n${workload.name}: ${workload.title}${point ? `: ${point.at} ${workload.axis}` : ""}`);
+      const task = { ...workload, ...point };
+      const found = await rounds(task, taking, settings, (contender, round, result) => {
+        if (result.error !== undefined) failures++;
+        console.log(line(contender, task, round, result));
+      });
+      return { ...point, rounds: found };
+    };
+    const { points, ...rest } = workload;
+    results.workloads[workload.name] = points
+      ? { ...rest, points: await inTurn(points, at) }
+      : { ...rest, ...(await at()) };
+    save(folder, results);
   }
-  console.log(`\n${table(results)}\nsaved in ${resolve(values.out)}`);
+  console.log(`\n${report(results)}\nsaved in ${folder}`);
+  if (failures > 0) throw new Error(`${failures} measurements failed`);
 }
 
-/** Those of a list whose names were given; all of them if none was. */
+/** Those of a list whose names were given, or begin so: W11 stands for all that are called W11-…; all of them if none was. */
 function pick(list, names) {
   if (names === undefined) return list;
-  return names.split(",").map((name) => {
-    const found = list.find((entry) => entry.name.toLowerCase() === name.trim().toLowerCase());
-    if (found === undefined) throw new Error(`no "${name}"; there are ${list.map((entry) => entry.name).join(", ")}`);
-    return found;
+  return names.split(",").flatMap((given) => {
+    const name = given.trim().toLowerCase();
+    const found = list.filter((entry) =>
+      [entry.name, entry.name.split("-")[0]].some((own) => own.toLowerCase() === name),
+    );
+    const exact = found.filter((entry) => entry.name.toLowerCase() === name);
+    if (found.length === 0) throw new Error(`no "${given}"; there are ${list.map((entry) => entry.name).join(", ")}`);
+    return exact.length > 0 ? exact : found;
   });
+}
+
+async function inTurn(list, use) {
+  const all = [];
+  for (const entry of list) all.push(await use(entry));
+  return all;
+}
+
+/** What a folder that was named holds already: workloads that are measured again replace theirs. */
+function earlier(folder) {
+  try {
+    return JSON.parse(readFileSync(join(folder, "results.json"), "utf8")).workloads;
+  } catch {
+    return {};
+  }
 }
 
 function machine() {
@@ -66,8 +108,9 @@ function machine() {
 
 function save(folder, results) {
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "results.json"), `${JSON.stringify(results, null, 1)}\n`);
-  writeFileSync(join(folder, "results.md"), table(results));
+  writeFileSync(join(folder, "results.json"), `${JSON.stringify(results)}\n`);
+  writeFileSync(join(folder, "results.md"), report(results));
+  for (const [name, svg] of Object.entries(plots(results))) writeFileSync(join(folder, `${name}.svg`), svg);
 }
 
 main().catch((error) => {

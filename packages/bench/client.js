@@ -1,15 +1,17 @@
 // A contender's client in a process of its own: `client.js NAME WORKLOAD ADDRESS`. Runs the workload for as long as each
 // message says, and answers with what it took.
 const { load } = require("./contenders");
-const { prepare } = require("./workloads");
+const { prepare } = require("./task");
 
-async function main(name, workload, address) {
+async function main(name, workloadJson, addressJson) {
+  const workload = JSON.parse(workloadJson);
   const contender = load(name);
-  const where = JSON.parse(address) ?? (await contender.serve(JSON.parse(workload)));
-  const client = await contender.connect(where);
-  const { operation } = JSON.parse(workload);
-  if (client[operation] === undefined) return void process.send({ able: false });
-  const task = prepare(client, JSON.parse(workload));
+  const address = JSON.parse(addressJson) ?? (await contender.serve(workload));
+  const open = () => contender.connect(address);
+  const clients = [];
+  for (let i = 0; i < (workload.kind === "idle" ? 1 : (workload.connections ?? 1)); i++) clients.push(await open());
+  const task = prepare(clients, workload, open);
+  if (task === undefined) return void process.send({ able: false });
   await task.check();
   process.on("message", async ({ ms }) => process.send(await task.run(ms)));
   process.send({ able: true });

@@ -1,107 +1,201 @@
 const { contenders } = require("./contenders");
+const { ratio, typical } = require("./median");
 
-const BASE = "l2";
+const KiB = 1024;
+const MiB = 1024 * KiB;
 
 /** What a contender reached in one round, for people who wait. */
 function line({ name }, workload, round, result) {
-  const where = `  round ${round + 1} ${name.padEnd(12)}`;
+  const where = `  round ${round + 1} ${name.padEnd(13)}`;
   if (result.error !== undefined) return `${where} failed: ${result.error}`;
-  return `${where} ${short(inUnit(workload, result.rate)).padStart(8)} ${workload.unit}`;
+  return `${where} ${headline(workload, result).padStart(8)} ${workload.unit}`;
 }
 
-/** All results as Markdown: a table per workload, medians of the rounds, ratios within the round. */
-function table({ machine, settings, workloads }) {
-  const { rounds, ms } = settings;
-  const head = `${machine.date.slice(0, 10)}, Node ${machine.node}, ${machine.cores} × ${machine.cpu}; medians of ${rounds} rounds of ${ms} ms`;
-  return `${[head, ...Object.values(workloads).map(section)].join("\n\n")}\n`;
+function headline(workload, result) {
+  if (workload.kind === "idle") return result.kib.toFixed(1);
+  if (workload.kind === "cold") return result.ms.toFixed(0);
+  return short(inUnit(workload, result.rate));
 }
 
-function section(workload) {
-  const { name, title, unit, rounds } = workload;
-  const rows = contenders.map((contender) => row(contender, workload, rounds)).filter((cells) => cells !== undefined);
+/** All results as Markdown: first how rap stands, then a table per workload. */
+function report(results) {
+  const { machine, settings, workloads } = results;
+  const all = Object.values(workloads);
+  const head =
+    `${machine.date.slice(0, 10)}, Node ${machine.node}, ${machine.cores} × ${machine.cpu}, load ${machine.load.toFixed(1)} ` +
+    `before the start. Medians of ${settings.rounds} rounds of ${settings.ms} ms after ${settings.warmUp} ms of warm-up.`;
+  return `${[head, standing(all), ...all.map(section)].filter(Boolean).join("\n\n")}\n`;
+}
+
+/** rap next to the limits and the peers: medians of ratios within a round. */
+function standing(workloads) {
+  const rows = workloads.filter(({ floor }) => floor !== undefined).map(stand);
+  if (rows.length === 0) return undefined;
+  const columns = ["", "of L2", "of L2b", "CPU of L2", "of the best peer", "of grpc-js"];
+  return ["### rap next to the others", "", ...markdown(columns, rows)].join("\n");
+}
+
+function stand({ name, rounds, floor }) {
+  const best = bestPeer(rounds);
+  const against = (other, least) => {
+    const value = other === undefined ? undefined : ratio(rounds, "rap", other);
+    if (value === undefined) return "";
+    return least === undefined ? value.toFixed(2) : `${value.toFixed(2)} (floor ${least})`;
+  };
   return [
-    `### ${name} ${title}`,
-    "",
-    `| | ${unit} | of L2 | p50 µs | p99 µs | p99.9 µs | CPU s per 100 000: client | server | both, of L2 |`,
-    "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ...rows.map((cells) => `| ${cells.join(" | ")} |`),
-  ].join("\n");
-}
-
-function row({ name, title }, workload, rounds) {
-  const done = rounds.filter((round) => round[name] !== undefined);
-  if (done.length === 0) return undefined;
-  const good = done.filter((round) => has(round[name]));
-  if (good.length === 0) return [title, "failed", "", "", "", "", "", "", ""];
-  const pick = (value) => median(good.map((round) => value(round[name])).filter((number) => number !== undefined));
-  const cpu = (seconds, { count }) => (seconds === undefined ? undefined : (seconds / count) * 100_000);
-  return [
-    title,
-    short(
-      inUnit(
-        workload,
-        pick(({ rate }) => rate),
-      ),
-    ),
-    number(
-      ratio(rounds, name, BASE, ({ rate }) => rate),
-      2,
-    ),
-    number(
-      pick(({ p50 }) => p50),
-      0,
-    ),
-    number(
-      pick(({ p99 }) => p99),
-      0,
-    ),
-    number(
-      pick(({ p999 }) => p999),
-      0,
-    ),
-    number(
-      pick((result) => cpu(result.cpu, result)),
-      2,
-    ),
-    number(
-      pick((result) => cpu(result.serverCpu, result)),
-      2,
-    ),
-    number(ratio(rounds, name, BASE, bothCpu), 2),
+    name,
+    against("l2", floor.l2),
+    against("l2b", floor.l2b),
+    number(ratio(rounds, "rap", "l2", cpuPerCall), 2),
+    best === undefined ? "" : `${against(best, floor.peer)}, ${best}`,
+    against("grpc", floor.grpc),
   ];
 }
 
-/** The median, over the rounds that have both, of a value of one contender divided by that of another. */
-function ratio(rounds, name, other, value) {
-  const both = rounds.filter((round) => has(round[name]) && has(round[other]));
-  return median(both.map((round) => value(round[name]) / value(round[other])));
+/** The peer whose median is the highest. */
+function bestPeer(rounds) {
+  const rate = (name) => typical(rounds, name, (result) => result.rate) ?? 0;
+  const peers = contenders.filter(({ kind, name }) => kind === "peer" && rate(name) > 0);
+  return peers.sort((a, b) => rate(b.name) - rate(a.name))[0]?.name;
 }
 
-const has = (result) => result !== undefined && result.error === undefined;
+function section(workload) {
+  const { name, title, points, rounds, kind } = workload;
+  const columns = points ? pointColumns(workload) : columnsOf[kind ?? "steady"](workload);
+  const all = points ? points.flatMap((point) => point.rounds) : rounds;
+  const present = contenders.filter((contender) => all.some((round) => round[contender.name] !== undefined));
+  const rows = present.map((contender) => [contender.title, ...columns.map(({ cell }) => cell(contender.name))]);
+  return [`### ${name} ${title}`, "", ...markdown(["", ...columns.map(({ head }) => head)], rows)].join("\n");
+}
+
+const columnsOf = {
+  steady: (workload) => [
+    rateColumn(workload.unit, workload),
+    ...ratioColumn(workload),
+    ...quantileColumns(workload),
+    { head: "client CPU s per 100 000", cell: cpuCell(workload, ({ cpu }) => cpu) },
+    { head: "server CPU s", cell: cpuCell(workload, ({ serverCpu }) => serverCpu) },
+    { head: "both, of L2", cell: (name) => number(ratio(workload.rounds, name, "l2", cpuPerCall), 2) },
+  ],
+  mixed: (workload) => [
+    rateColumn("small calls/s", workload, ({ rate }) => rate),
+    ...quantileColumns(workload),
+    rateColumn("MiB/s of the large", workload, ({ bigRate }) => (bigRate * workload.size) / MiB),
+  ],
+  cold: ({ rounds }) => [
+    {
+      head: "ms to the first result",
+      cell: (name) =>
+        number(
+          typical(rounds, name, ({ ms }) => ms),
+          0,
+        ),
+    },
+    {
+      head: "of L2b",
+      cell: (name) =>
+        number(
+          ratio(rounds, name, "l2b", ({ ms }) => ms),
+          2,
+        ),
+    },
+    {
+      head: "import, ms",
+      cell: (name) =>
+        number(
+          typical(rounds, name, ({ importMs }) => importMs),
+          0,
+        ),
+    },
+    {
+      head: "installed, KiB",
+      cell: (name) =>
+        number(
+          typical(rounds, name, ({ installed }) => installed && installed.bytes / KiB),
+          0,
+        ),
+    },
+    {
+      head: "packages",
+      cell: (name) =>
+        number(
+          typical(rounds, name, ({ installed }) => installed?.packages),
+          0,
+        ),
+    },
+  ],
+};
+
+function rateColumn(head, workload, value = ({ rate }) => inUnit(workload, rate)) {
+  return {
+    head,
+    cell(name) {
+      const rate = typical(workload.rounds, name, value);
+      return rate === undefined ? "failed" : short(rate);
+    },
+  };
+}
+
+function ratioColumn({ rounds }) {
+  return [{ head: "of L2", cell: (name) => number(ratio(rounds, name, "l2"), 2) }];
+}
+
+function quantileColumns({ rounds, operation }) {
+  if (operation === "items" || operation === "duplex") return [];
+  const column = (head, value) => ({ head, cell: (name) => number(typical(rounds, name, value), 0) });
+  return [
+    column("p50 µs", ({ p50 }) => p50),
+    column("p99 µs", ({ p99 }) => p99),
+    column("p99.9 µs", ({ p999 }) => p999),
+  ];
+}
+
+function cpuCell({ rounds }, value) {
+  const per = (result) => (value(result) === undefined ? undefined : (value(result) / result.count) * 100_000);
+  return (name) => number(typical(rounds, name, per), 2);
+}
+
+/** A column for each point of a sweep. */
+function pointColumns(workload) {
+  const { kind, axis, unit, points } = workload;
+  return points.map((point, index) => ({
+    head: index === 0 ? `${unit} at ${point.at} ${axis}` : String(point.at),
+    cell(name) {
+      if (kind === "idle")
+        return number(
+          typical(point.rounds, name, ({ kib }) => kib),
+          1,
+        );
+      const rate = typical(point.rounds, name, (result) => inUnit({ ...workload, ...point }, result.rate));
+      return rate === undefined ? "" : short(rate);
+    },
+  }));
+}
 
 /** CPU seconds of a call or message, client and server together. */
-const bothCpu = ({ cpu, serverCpu = 0, count }) => (cpu + serverCpu) / count;
-
-function median(numbers) {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  if (sorted.length === 0) return undefined;
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+function cpuPerCall({ cpu, serverCpu = 0, count }) {
+  return (cpu + serverCpu) / count;
 }
 
+/** A rate of calls, in what the workload counts. */
 function inUnit({ unit, size }, rate) {
-  return unit === "MiB/s" ? (rate * size) / 1024 / 1024 : rate;
+  return unit === "MiB/s" ? (rate * size) / MiB : rate;
 }
 
-/** Three digits: 1.23 M, 45.6 k, 789. */
+/** Three digits: 1.23 M, 45.6 k, 789, 1.23. */
 function short(value) {
   if (value >= 1e6) return `${(value / 1e6).toPrecision(3)} M`;
   if (value >= 1e4) return `${(value / 1e3).toPrecision(3)} k`;
-  return value.toFixed(0);
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
 function number(value, digits) {
   return value === undefined ? "" : value.toFixed(digits);
 }
 
-module.exports = { line, median, ratio, table };
+function markdown(head, rows) {
+  const cells = (row) => `| ${row.join(" | ")} |`;
+  return [cells(head), `|---|${"--:|".repeat(head.length - 1)}`, ...rows.map(cells)];
+}
+
+module.exports = { bestPeer, inUnit, line, report };

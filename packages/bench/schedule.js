@@ -1,47 +1,133 @@
+const { join } = require("node:path");
 const { load } = require("./contenders");
+const { installed } = require("./installed");
 const { Side } = require("./side");
 
 /**
  * Measures contenders at a workload, `rounds` times one after the other and every second time in reverse order. Resolves
- * with the rounds: by contender what its client found, and the CPU seconds of the server. Who cannot do it is left out.
+ * with the rounds: what was found, by the contender's name. Who cannot do it is left out.
  */
-async function rounds(workload, contenders, { rounds: count, warmUp, ms }, onResult) {
+async function rounds(workload, contenders, settings, onResult) {
   const able = new Set(contenders);
   const all = [];
+  const count = Math.min(settings.rounds, workload.rounds ?? settings.rounds);
   for (let round = 0; round < count; round++) {
     const results = {};
     const order = round % 2 === 0 ? [...able] : [...able].reverse();
     for (const contender of order) {
-      const result = await measure(workload, contender, warmUp, ms).catch((error) => ({ error: error.message }));
+      const measure = measures[workload.kind] ?? steady;
+      const result = await measure(workload, contender, settings).catch(({ message }) => ({ error: message }));
       if (result === undefined) able.delete(contender);
       else results[contender.name] = result;
-      onResult(contender, round, result);
+      if (result !== undefined) onResult(contender, round, result);
     }
     all.push(results);
   }
   return all;
 }
 
-/** One contender, once, in two processes that nobody used before. */
-async function measure(workload, { name }, warmUp, ms) {
-  const settings = JSON.stringify(workload);
-  const server = load(name).inProcess ? undefined : new Side("server.js", [name, settings]);
-  let client;
+/** Calls or messages over a time, in processes that nobody used before. */
+function steady(workload, contender, { warmUp, ms }) {
+  return withServer(workload, contender, async (server, address) => {
+    const clients = await startClients(workload, contender, address);
+    if (clients === undefined) return undefined;
+    try {
+      await Promise.all(clients.map((client) => client.ask({ ms: warmUp })));
+      const before = await server?.ask({});
+      const results = await Promise.all(clients.map((client) => client.ask({ ms })));
+      const after = await server?.ask({});
+      return { ...together(results), ...(server && { serverCpu: after.cpu - before.cpu }) };
+    } finally {
+      await Promise.all(clients.map((client) => client.stop()));
+    }
+  });
+}
+
+/** What clients found that ran at the same time, as if they were one; quantiles are those of the first. */
+function together(results) {
+  const sum = (value) => results.reduce((total, result) => total + value(result), 0);
+  return {
+    ...results[0],
+    count: sum(({ count }) => count),
+    rate: sum(({ rate }) => rate),
+    cpu: sum(({ cpu }) => cpu),
+  };
+}
+
+/** Memory of the server for each connection, after its first call and garbage collection. */
+function idle(workload, contender) {
+  if (load(contender.name).inProcess) return undefined;
+  return withServer(workload, contender, async (server, address) => {
+    const [client] = await startClients(workload, contender, address);
+    try {
+      const before = await server.ask({});
+      const { count } = await client.ask({});
+      const after = await server.ask({});
+      return { kib: (after.rss - before.rss) / 1024 / count };
+    } finally {
+      await client.stop();
+    }
+  });
+}
+
+/** A client's process from its start to the first finished call; the time that its packages take to load; their size. */
+function cold(workload, contender) {
+  const { name, file, packages } = contender;
+  if (load(name).inProcess) return undefined;
+  return withServer(workload, contender, async (_, address) => {
+    const start = async () => {
+      const begin = performance.timeOrigin + performance.now();
+      const { at } = await once("cold.js", [name, JSON.stringify(address)]);
+      return at - begin;
+    };
+    // The first finds a server that has not answered yet, and files that the disk has not read.
+    await start();
+    const ms = await start();
+    if (packages === undefined) return { ms };
+    const from = join(__dirname, "contenders", file);
+    const { ms: importMs } = await once("import.js", [from, ...packages]);
+    return { ms, importMs, installed: installed(from, packages) };
+  });
+}
+
+const measures = { idle, cold };
+
+/** Runs `use(server, address)` beside a contender's server; without either if it serves in the client's process. */
+async function withServer(workload, { name }, use) {
+  if (load(name).inProcess) return use(undefined, null);
+  const server = new Side("server.js", [name, JSON.stringify(workload)], ["--expose-gc"]);
   try {
-    const { address } = (await server?.next()) ?? {};
-    client = new Side("client.js", [name, settings, JSON.stringify(address ?? null)]);
-    if (!(await client.next()).able) return undefined;
-    await client.ask({ ms: warmUp });
-    const before = await server?.ask({});
-    const result = await client.ask({ ms });
-    const after = await server?.ask({});
-    return { ...result, ...(server && { serverCpu: after.cpu - before.cpu }) };
+    const { address } = await server.next();
+    return await use(server, address);
   } catch (error) {
-    error.message += server?.output ?? "";
+    error.message += server.output;
     throw error;
   } finally {
-    await client?.stop();
-    await server?.stop();
+    await server.stop();
+  }
+}
+
+/** Clients that are connected and whose results are right; undefined if they cannot do it. */
+async function startClients(workload, { name }, address) {
+  const args = [name, JSON.stringify(workload), JSON.stringify(address)];
+  const clients = Array.from({ length: workload.clients ?? 1 }, () => new Side("client.js", args));
+  try {
+    const states = await Promise.all(clients.map((client) => client.next()));
+    if (states.every(({ able }) => able)) return clients;
+    await Promise.all(clients.map((client) => client.stop()));
+  } catch (error) {
+    await Promise.all(clients.map((client) => client.stop()));
+    throw error;
+  }
+}
+
+/** What a process tells, which is all that it is for. */
+async function once(script, args) {
+  const side = new Side(script, args);
+  try {
+    return await side.next();
+  } finally {
+    await side.stop();
   }
 }
 

@@ -1,14 +1,46 @@
-// A contender's server in a process of its own: `server.js NAME SETTINGS`. Tells its address, then what it has used.
+// A contender's server in a process of its own, or in several behind one port: `server.js NAME WORKLOAD`. Tells its
+// address, then to each message what it has used.
+const cluster = require("node:cluster");
 const { load } = require("./contenders");
 const { cpuSeconds } = require("./measure");
 
-async function main(name, settings) {
+async function main(name, workloadJson) {
+  const workload = JSON.parse(workloadJson);
+  if (cluster.isPrimary && workload.servers > 1) return several(workload.servers);
   const contender = load(name);
-  process.send({ address: await contender.serve(JSON.parse(settings)) });
-  process.on("message", () => {
-    global.gc?.();
-    process.send({ cpu: cpuSeconds() + (contender.cpuElsewhere?.() ?? 0), rss: process.memoryUsage.rss() });
+  process.on("message", () => process.send(used(contender)));
+  process.send({ address: await contender.serve(workload) });
+}
+
+/** What this process has used, and others for it. */
+function used(contender) {
+  global.gc?.();
+  const { cpu = 0, rss = 0 } = contender.elsewhere?.() ?? {};
+  return { cpu: cpuSeconds() + cpu, rss: process.memoryUsage.rss() + rss };
+}
+
+/** Starts workers that listen where the first one does, and answers for all of them. */
+async function several(count) {
+  const workers = [];
+  let address;
+  while (workers.length < count) {
+    const worker = cluster.fork();
+    workers.push(worker);
+    ({ address } = await next(worker));
+  }
+  process.on("message", async (message) => {
+    const all = workers.map((worker) => {
+      const answer = next(worker);
+      worker.send(message);
+      return answer;
+    });
+    process.send((await Promise.all(all)).reduce((sum, { cpu, rss }) => ({ cpu: sum.cpu + cpu, rss: sum.rss + rss })));
   });
+  process.send({ address });
+}
+
+function next(worker) {
+  return new Promise((resolve) => worker.once("message", resolve));
 }
 
 process.on("disconnect", () => process.exit());

@@ -1,83 +1,156 @@
-const assert = require("node:assert/strict");
-const { load, passes } = require("./measure");
-const { bytes, ORDER } = require("./values");
+const KiB = 1024;
+const MiB = 1024 * KiB;
 
-const MiB = 1024 * 1024;
-const STREAM = 100_000;
+/** A workload that needs more than the default settings of rap says here which; everything else is as users get it. */
+const crowd = {
+  acceptBurst: 20_000,
+  maxConnections: 20_000,
+  maxConnectionsPerIp: 20_000,
+  maxHandshakes: 20_000,
+  maxHandshakesPerIp: 20_000,
+};
+const large = (size) => ({ maxMessageBytes: size + KiB });
+
+/** Who is shown where every contender would be too many. */
+const few = ["rap", "l2", "l2b", "grpc", "birpc", "socketio", "nats", "fastify"];
 
 /**
- * What is measured of every contender: `operation` is what its client must be able to do, `scale` what one call or
- * message counts in `unit`.
+ * What is measured. `operation` is what a client must be able to do; `kind` says how it is measured and shown, calls
+ * if nothing else. A workload with `points` is measured once for each, with the fields of the point on top. `floor` is
+ * what rap must reach, as a ratio to others in the same round.
  */
 const workloads = [
-  { name: "W1", title: "unary `sum`, one at a time", unit: "calls/s", operation: "sum", inFlight: 1 },
-  { name: "W2", title: "`sum`, 100 in flight", unit: "calls/s", operation: "sum", inFlight: 100 },
-  { name: "W3", title: "`sum`, 1 000 in flight", unit: "calls/s", operation: "sum", inFlight: 1_000 },
-  { name: "W4", title: "1 KiB nested object, 100 in flight", unit: "calls/s", operation: "object", inFlight: 100 },
-  { name: "W5", title: "1 MiB binary, 8 in flight", unit: "MiB/s", operation: "binary", inFlight: 8, size: MiB },
-  { name: "W6", title: "one stream of 100 000 integers", unit: "items/s", operation: "items" },
-  { name: "W7", title: "duplex echo of 100 000 messages", unit: "messages/s", operation: "duplex" },
+  {
+    name: "W1",
+    title: "unary `sum`, one at a time",
+    unit: "calls/s",
+    operation: "sum",
+    inFlight: 1,
+    floor: { l2: 0.85, peer: 0.95, grpc: 3 },
+  },
+  {
+    name: "W2",
+    title: "`sum`, 100 in flight",
+    unit: "calls/s",
+    operation: "sum",
+    inFlight: 100,
+    floor: { l2: 0.6, peer: 2.5, grpc: 25 },
+  },
+  {
+    name: "W3",
+    title: "`sum`, 1 000 in flight",
+    unit: "calls/s",
+    operation: "sum",
+    inFlight: 1_000,
+    floor: { l2: 0.6, peer: 3.5, grpc: 50 },
+  },
+  {
+    name: "W4",
+    title: "1 KiB nested object, 100 in flight",
+    unit: "calls/s",
+    operation: "object",
+    inFlight: 100,
+    floor: { l2: 0.95, peer: 1, grpc: 6 },
+  },
+  {
+    name: "W5",
+    title: "1 MiB binary, 8 in flight",
+    unit: "MiB/s",
+    operation: "binary",
+    inFlight: 8,
+    size: MiB,
+    floor: { l2: 0.9, peer: 0.9, grpc: 5 },
+  },
+  {
+    name: "W6",
+    title: "one stream of 100 000 integers",
+    unit: "items/s",
+    operation: "items",
+    floor: { l2b: 0.9, peer: 0.9, grpc: 5 },
+  },
+  {
+    name: "W7",
+    title: "duplex echo of 100 000 messages",
+    unit: "messages/s",
+    operation: "duplex",
+    floor: { l2: 0.6, peer: 1.7, grpc: 6 },
+  },
+  {
+    name: "W8",
+    kind: "idle",
+    title: "idle connections: memory of the server for each",
+    unit: "KiB",
+    operation: "idle",
+    limits: crowd,
+    axis: "connections",
+    points: [
+      { at: "2 000", connections: 2_000 },
+      { at: "10 000", connections: 10_000 },
+    ],
+    rounds: 3,
+  },
+  {
+    name: "W9",
+    kind: "cold",
+    title: "cold start: from the start of the client's process to its first finished call",
+    unit: "ms",
+    operation: "sum",
+  },
+  {
+    name: "W10",
+    kind: "mixed",
+    title: "64 MiB results and small calls on one connection",
+    unit: "calls/s",
+    operation: "big",
+    inFlight: 1,
+    size: 64 * MiB,
+    limits: large(64 * MiB),
+  },
+  {
+    name: "W11-connections",
+    title: "connections of one client, 32 calls in flight on each",
+    unit: "calls/s",
+    operation: "sum",
+    axis: "connections",
+    points: [1, 2, 4, 8, 16, 32].map((connections) => ({ at: connections, connections, inFlight: 32 * connections })),
+    only: few,
+    rounds: 3,
+  },
+  {
+    name: "W11-inflight",
+    title: "calls in flight on one connection",
+    unit: "calls/s",
+    operation: "sum",
+    axis: "calls in flight",
+    points: [1, 10, 100, 1_000, 10_000].map((inFlight) => ({ at: inFlight, inFlight })),
+    only: few,
+    rounds: 3,
+  },
+  {
+    name: "W11-payload",
+    title: "bytes of a call's argument and of its result, 8 calls in flight",
+    unit: "MiB/s",
+    operation: "binary",
+    inFlight: 8,
+    limits: large(16 * MiB),
+    axis: "bytes",
+    points: [1, 64, KiB, 16 * KiB, 64 * KiB, 256 * KiB, MiB, 4 * MiB, 16 * MiB].map((size) => ({ at: size, size })),
+    only: few,
+    rounds: 3,
+  },
+  {
+    name: "W11-processes",
+    title: "server processes behind one port (node:cluster), called by two clients with 8 connections each",
+    unit: "calls/s",
+    operation: "sum",
+    inFlight: 256,
+    connections: 8,
+    clients: 2,
+    axis: "server processes",
+    points: [1, 2, 4].map((servers) => ({ at: servers, servers })),
+    only: ["rap", "l2", "l2b", "grpc", "socketio", "fastify"],
+    rounds: 3,
+  },
 ];
 
-/** Of so many calls at once one is timed; a prime, so that it is not always the same place of a batch. */
-const every = (inFlight) => (inFlight < 10 ? 1 : 31);
-
-/** What a client has to do for a workload: `run(ms)` resolves with what `measure.js` found. */
-function prepare(client, { operation, inFlight, size }) {
-  switch (operation) {
-    case "sum": {
-      const call = (index, done) => client.sum(index & 0xffff, 2, done);
-      return { check: () => check(call, 40, 42), run: (ms) => load(call, inFlight, ms, every(inFlight)) };
-    }
-    case "object": {
-      const call = (_, done) => client.object(ORDER, done);
-      return { check: () => check(call, 0, ORDER), run: (ms) => load(call, inFlight, ms, every(inFlight)) };
-    }
-    case "binary": {
-      const body = bytes(size);
-      const call = (_, done) => client.binary(body, done);
-      const equal = (got) => assert(Buffer.from(got).equals(body));
-      return { check: () => check(call, 0, equal), run: (ms) => load(call, inFlight, ms, every(inFlight)) };
-    }
-    case "items":
-    case "duplex":
-      return {
-        check: () => checkAll((onMessage) => client[operation](1_000, onMessage), 1_000),
-        run: (ms) => passes(() => checkSum((onMessage) => client[operation](STREAM, onMessage)), STREAM, ms),
-      };
-  }
-}
-
-/** One call has the result that it should. */
-async function check(call, index, expected) {
-  const got = await new Promise((resolve, reject) => call(index, resolve)?.then(resolve, reject));
-  if (typeof expected === "function") expected(got);
-  else assertHas(got, expected);
-}
-
-/** All of a value is there; a codec may add fields of its own. */
-function assertHas(got, expected) {
-  if (typeof expected !== "object") return assert.equal(got, expected);
-  for (const [key, value] of Object.entries(expected)) assertHas(got[key], value);
-}
-
-/** A stream has every number once, in order. */
-async function checkAll(read, count) {
-  const got = [];
-  await read((message) => got.push(message));
-  assert.deepEqual(
-    got,
-    Array.from({ length: count }, (_, index) => index),
-  );
-}
-
-/** Reads a stream; costs an addition per message. */
-async function checkSum(read) {
-  let sum = 0;
-  await read((message) => {
-    sum += message;
-  });
-  assert.equal(sum, (STREAM * (STREAM - 1)) / 2);
-}
-
-module.exports = { prepare, workloads };
+module.exports = { workloads };

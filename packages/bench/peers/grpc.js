@@ -4,6 +4,8 @@ const PROTO = join(__dirname, "bench.proto");
 const OPTIONS = {
   "grpc.max_receive_message_length": -1,
   "grpc.max_send_message_length": -1,
+  // A connection of its own for each client, as the other contenders have.
+  "grpc.use_local_subchannel_pool": 1,
 };
 
 /** gRPC over HTTP/2 by `@grpc/grpc-js`. */

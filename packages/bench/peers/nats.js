@@ -33,7 +33,7 @@ module.exports = () => {
     },
 
     /** The server's work is the broker's too. */
-    cpuElsewhere: () => cpuSeconds(broker.pid),
+    elsewhere: () => used(broker.pid),
 
     async connect({ port }) {
       const { connect, createInbox } = require("@nats-io/transport-node");
@@ -101,11 +101,9 @@ async function portIn(file) {
 }
 
 /** What another process has used, from Linux; elsewhere only this process is counted. */
-function cpuSeconds(pid) {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
-    return (Number(fields[11]) + Number(fields[12])) / Number(execFileSync("getconf", ["CLK_TCK"]));
-  } catch {
-    return 0;
-  }
+function used(pid) {
+  if (process.platform !== "linux") return undefined;
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+  const [ticks, pageSize] = ["CLK_TCK", "PAGESIZE"].map((name) => Number(execFileSync("getconf", [name])));
+  return { cpu: (Number(fields[11]) + Number(fields[12])) / ticks, rss: Number(fields[21]) * pageSize };
 }
