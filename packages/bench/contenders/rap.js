@@ -52,11 +52,12 @@ module.exports = (options) => ({
     const echo = client.register("echo");
     const items = client.registerGen("items");
     const messages = client.registerChannel("messages");
+    const big = client.register("bytes");
     return {
       sum: (a, b) => sum(a, b),
       object: (value) => echo(value),
       binary: (bytes) => echo(bytes),
-      big: client.register("bytes"),
+      big: (size) => big(size),
       async items(count, onItem) {
         for await (const item of items(count)) onItem(item);
       },
