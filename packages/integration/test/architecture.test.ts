@@ -46,6 +46,10 @@ const OWNERS: Readonly<Record<string, { uses: readonly string[]; because: string
     uses: ["process.nextTick"],
     because: "closes as node:net does, never within start()",
   },
+  "plugin-crypto/src/freshness.ts": {
+    uses: ["Date.now"],
+    because: "the default of an option: two machines have only the time of day in common",
+  },
   "transport/src/memory.ts": {
     uses: ["performance.now", "setImmediate", "setTimeout"],
     because: "plays the kernel: stamps openedAt, and its defaults are a turn and timers that keep the process alive",

@@ -62,11 +62,10 @@ export class SealedSocket implements Socket, SocketHandler, FrameSink {
 
   start(handler: SocketHandler): void {
     if (this.#handler !== undefined) throw new Error("the socket was already started");
+    if (this.#role === "client") this.#offer = this.#layer.offer(this.peer.channelBinding);
     this.#handler = handler;
     this.#socket.start(this);
-    if (this.#role === "server") return;
-    this.#offer = this.#layer.offer(this.peer.channelBinding);
-    this.#sendExchange(this.#offer.bytes);
+    if (this.#offer !== undefined) this.#sendExchange(this.#offer.bytes);
   }
 
   /** Until there are keys bytes wait here: who waits for its peer's first bytes writes only a few. */
