@@ -75,7 +75,8 @@ export class Stream {
   /** It was a RESET: nothing can follow it. */
   peerReset = false;
 
-  #aborted = false;
+  /** A RESET was sent, or waits as the last. */
+  #reset = false;
   #sendWindow: SendWindow | undefined;
   #receiveWindow: ReceiveWindow | undefined;
   /** Whole messages that the reader has not taken. */
@@ -149,27 +150,32 @@ export class Stream {
     this.#control(Kind.END, block.length > 0 ? Flag.METADATA : 0, block, true);
   }
 
-  /** Ends this side with an error, after what was sent. */
+  /** Ends this side with an error, after what was sent; an error that comes after this side's END is told too. */
   fail(error: RapError): void {
-    if (!this.localDone) this.#control(Kind.RESET, 0, this.connection.encodeError(error), true);
+    if (this.#reset || (this.localDone && this.remoteDone)) return;
+    const body = this.connection.encodeError(error);
+    this.#reset = true;
+    this.#control(Kind.RESET, 0, body, true);
   }
 
   /** This side is done with both directions and has no error: it sends and reads nothing more. */
   finish(): void {
     if (this.remoteDone) this.end();
-    else {
+    else if (!this.#reset) {
+      this.#reset = true;
       this.#control(Kind.RESET, 0, FINISHED, true);
-      this.detach();
     }
+    this.detach();
   }
 
   /** Ends this side with an error at once: what waits is dropped, and what the peer still sends is not looked at. */
   reset(error: RapError): void {
     this.detach();
+    const waited = this.pending.length > 0;
     this.#dropPending();
     // Also after this side's END: the peer must know that nobody reads any more.
-    if (this.#aborted || (this.localDone && this.remoteDone)) return;
-    this.#aborted = true;
+    if ((this.#reset && !waited) || (this.localDone && this.remoteDone)) return;
+    this.#reset = true;
     this.#control(Kind.RESET, 0, this.connection.encodeError(error), true);
   }
 
@@ -237,7 +243,12 @@ export class Stream {
     if (this.localDone) {
       this.detach();
       this.connection.forget(this);
-    } else this.#dropPending();
+    } else {
+      // An end that waits behind what is dropped now must get out all the same: nobody would send another.
+      const ends = this.pending.at(-1)?.end === true;
+      this.#dropPending();
+      if (ends) this.#control(Kind.RESET, 0, FINISHED, true);
+    }
     sink?.onReset(error);
   }
 
