@@ -511,13 +511,15 @@ describe("serious", () => {
     const client = await call(server);
     await client.invokeByName("sum", [1, 2]);
     const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
-    const before = [client.stats().timers, server.stats().timers, timers()];
+    const before = { ours: [client.stats().timers, server.stats().timers], all: timers() };
     for (let round = 0; round < 100; round++) {
       await Promise.all(
         Array.from({ length: 100 }, (_, n) => client.invokeByName("sum", [round, n], { timeout: 1_200_000 })),
       );
     }
-    expect([client.stats().timers, server.stats().timers, timers()]).toEqual(before);
+    expect([client.stats().timers, server.stats().timers]).toEqual(before.ours);
+    // A wheel sets its one timer anew now and then.
+    expect(timers()).toBeLessThanOrEqual(before.all + 4);
   });
 
   fault("W11: two connection middlewares, and more, work together", async () => {
@@ -660,6 +662,9 @@ describe("serious", () => {
   );
 
   fault("W22: every function has its context, and whatever it throws there is an answer", async () => {
+    const trap = () => {
+      throw new Error("a trap");
+    };
     const things: Record<string, () => unknown> = {
       undefined: () => undefined,
       null: () => null,
@@ -667,15 +672,8 @@ describe("serious", () => {
       abort: () => new DOMException("aborted", "AbortError"),
       timeout: () => new DOMException("late", "TimeoutError"),
       odd: () => Object.create(null),
-      trap: () =>
-        new Proxy(
-          {},
-          {
-            get() {
-              throw new Error("a trap");
-            },
-          },
-        ),
+      // Every way to look at it throws.
+      trap: () => new Proxy({}, new Proxy({}, { get: () => trap })),
     };
     const server = await serve({
       plain: () => context().name,

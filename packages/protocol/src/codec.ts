@@ -39,8 +39,12 @@ export class CodecError extends Error {
     this.path = path;
   }
 
-  /** Whether a value is a `CodecError`, of this or another copy of the package. */
+  /** Whether a value is a `CodecError`, of this or another copy of the package. Never throws, whatever the value does. */
   static is(value: unknown): value is CodecError {
-    return typeof value === "object" && value !== null && (value as Error).name === "CodecError";
+    try {
+      return typeof value === "object" && value !== null && (value as Error).name === "CodecError";
+    } catch {
+      return false;
+    }
   }
 }

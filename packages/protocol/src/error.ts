@@ -64,12 +64,19 @@ export class RapError<C extends Code = Code, D = unknown> extends Error {
     return !this.maybeExecuted;
   }
 
-  /** Whether a value is a `RapError`, of this or another copy of the package, and (if given) has this code. */
+  /**
+   * Whether a value is a `RapError`, of this or another copy of the package, and (if given) has this code. Never throws,
+   * whatever the value does.
+   */
   static is(value: unknown): value is RapError;
   static is<C extends Code>(value: unknown, code: C): value is RapError<C>;
   static is(value: unknown, code?: Code): boolean {
-    if (typeof value !== "object" || value === null || !(BRAND in value)) return false;
-    return code === undefined || (value as { code?: unknown }).code === code;
+    try {
+      if (typeof value !== "object" || value === null || !(BRAND in value)) return false;
+      return code === undefined || (value as { code?: unknown }).code === code;
+    } catch {
+      return false;
+    }
   }
 
   /**
