@@ -16,6 +16,13 @@ const ONLY = {
   client: ["@msgpack/msgpack", "@standard-schema/spec", "reflect-metadata", "tslib", "tsyringe"],
   server: ["@msgpack/msgpack", "@standard-schema/spec", "piscina", "reflect-metadata", "tslib", "tsyringe"],
 };
+/**
+ * Plugins, and next to which of those each is installed: its `server.mjs` of `.ci/install/<plugin>` serves there, and its
+ * `client.mjs` calls, next to the client alone if the plugin is not for clients.
+ */
+const PLUGINS = {
+  "plugin-crypto": ["server", "client"],
+};
 /** Optional builds for one platform, of piscina. */
 const OF_PLATFORM = /^@napi-rs\//;
 
@@ -75,24 +82,24 @@ function pack() {
   return tarballs;
 }
 
-/** An empty project with one package of ours, which brings the others it needs. */
-function install(short, tarballs) {
-  const name = `@rap/${short}`;
-  const project = join(temporary, short);
-  const needed = closure(name);
+/** An empty project with packages of ours, which bring the others they need; `short` is the one that is served or called by. */
+function install(tarballs, short, plugin) {
+  const names = [short, plugin].filter((each) => each !== undefined).map((each) => `@rap/${each}`);
+  const project = join(temporary, [plugin, short].filter((each) => each !== undefined).join("-"));
+  const needed = new Set(names.flatMap((name) => [...closure(name)]));
   mkdirSync(project);
-  const overrides = [...needed].filter((other) => other !== name).map((other) => [other, tarballs.get(other)]);
+  const pick = (wanted) => Object.fromEntries(wanted.map((name) => [name, tarballs.get(name)]));
   writeJson(join(project, "package.json"), {
     private: true,
-    dependencies: { [name]: tarballs.get(name) },
-    overrides: Object.fromEntries(overrides),
+    dependencies: pick(names),
+    overrides: pick([...needed].filter((name) => !names.includes(name))),
   });
   run(project, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline");
 
   const installed = installedIn(project).filter((other) => !OF_PLATFORM.test(other));
-  assert.deepEqual(installed, [...needed, ...ONLY[short]].sort(), `what installing ${name} installs`);
+  assert.deepEqual(installed, [...needed, ...ONLY[short]].sort(), `what installing ${names.join(" and ")} installs`);
   const kilobytes = Number.parseInt(run(project, "du", "-sk", "node_modules"), 10);
-  console.log(`${name}: installs ${installed.length} packages, ${(kilobytes / 1024).toFixed(1)} MiB`);
+  console.log(`${names.join(" and ")}: installs ${installed.length} packages, ${(kilobytes / 1024).toFixed(1)} MiB`);
   return project;
 }
 
@@ -132,21 +139,39 @@ async function call({ client, server }) {
     else if (/\.[cm]js$/.test(file)) copyFileSync(join(snippets, file), join(server, file));
   }
   for (const serving of ["server.cjs", "server.mjs"]) {
-    const child = spawn(process.execPath, [serving], { cwd: server, stdio: ["pipe", "pipe", "inherit"] });
-    const exit = once(child, "exit");
-    try {
-      const address = await Promise.race([once(child.stdout, "data"), exit.then(() => [""])]);
+    await serve(server, serving, (address) => {
       for (const calling of ["client.cjs", "client.mjs"]) {
-        run(client, process.execPath, calling, String(address[0]).trim());
+        run(client, process.execPath, calling, address);
         console.log(`${calling} calls ${serving}`);
       }
-      child.stdin.end();
-      const late = setTimeout(() => child.kill("SIGKILL"), 10_000);
-      assert.deepEqual(await exit, [0, null], `${serving} did not shut down`);
-      clearTimeout(late);
-    } finally {
-      child.kill();
-    }
+    });
+  }
+}
+
+/** A plugin in projects of its own. */
+async function callPlugin(plugin, server, client) {
+  for (const [file, project] of Object.entries({ "server.mjs": server, "client.mjs": client })) {
+    copyFileSync(join(snippets, plugin, file), join(project, `${plugin}-${file}`));
+  }
+  await serve(server, `${plugin}-server.mjs`, (address) => {
+    run(client, process.execPath, `${plugin}-client.mjs`, address);
+    console.log(`@rap/${plugin}: client.mjs calls server.mjs`);
+  });
+}
+
+/** Runs a server, which prints its address, as long as `using` does, and lets it shut down. */
+async function serve(project, file, using) {
+  const child = spawn(process.execPath, [file], { cwd: project, stdio: ["pipe", "pipe", "inherit"] });
+  const exit = once(child, "exit");
+  try {
+    const address = await Promise.race([once(child.stdout, "data"), exit.then(() => [""])]);
+    using(String(address[0]).trim());
+    child.stdin.end();
+    const late = setTimeout(() => child.kill("SIGKILL"), 10_000);
+    assert.deepEqual(await exit, [0, null], `${file} did not shut down`);
+    clearTimeout(late);
+  } finally {
+    child.kill();
   }
 }
 
@@ -171,10 +196,16 @@ try {
   const tarballs = pack();
   const projects = {};
   for (const short of Object.keys(ONLY)) {
-    projects[short] = install(short, tarballs);
+    projects[short] = install(tarballs, short);
     checkTypes(short, projects[short]);
   }
   await call(projects);
+  for (const [plugin, sides] of Object.entries(PLUGINS)) {
+    const [server, client] = ["server", "client"].map((side) =>
+      sides.includes(side) ? install(tarballs, side, plugin) : projects[side],
+    );
+    await callPlugin(plugin, server, client);
+  }
   for (const [short, project] of Object.entries(projects)) {
     console.log(`@rap/${short}: require takes ${Math.round(importTime(project, `@rap/${short}`))} ms`);
   }

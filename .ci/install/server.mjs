@@ -30,4 +30,5 @@ const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
 console.log(`tcp://127.0.0.1:${port}`);
 for await (const _ of process.stdin);
 await server.shutdown();
-assert.deepEqual(server.stats(), { connections: 0, inFlight: 0, timers: 0 });
+const { connections, inFlight, timers } = server.stats();
+assert.deepEqual({ connections, inFlight, timers }, { connections: 0, inFlight: 0, timers: 0 });
