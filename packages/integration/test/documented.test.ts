@@ -1,0 +1,53 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "@jest/globals";
+import { CODES, LIMITS } from "@rap/protocol";
+
+const root = join(__dirname, "../../..");
+const read = (...path: string[]): string => readFileSync(join(root, ...path), "utf8");
+const published = readdirSync(join(root, "packages")).filter(
+  (name) =>
+    existsSync(join(root, "packages", name, "src")) && !read("packages", name, "package.json").includes('"private"'),
+);
+const files = published.flatMap((name) =>
+  readdirSync(join(root, "packages", name, "src")).map((file) => ({
+    name,
+    file,
+    text: read("packages", name, "src", file),
+  })),
+);
+
+/** A plugin's README has what is the plugin's own. */
+const inCore = files.filter(({ name }) => !name.startsWith("plugin-"));
+
+describe("docs/errors.md has", () => {
+  const page = read("docs/errors.md");
+
+  test("every code of a RapError, with its number", () => {
+    for (const [code, number] of Object.entries(CODES)) expect(page).toContain(`\n| ${number} | \`${code}\` |`);
+  });
+
+  test("every code of a mistake, and none that is not made", () => {
+    const made = new Set(inCore.flatMap(({ text }) => text.match(/\bERR_RAP_[A-Z_]+/g) ?? []));
+    const listed = new Set(page.match(/\bERR_RAP_[A-Z_]+/g));
+    expect([...listed].sort()).toEqual([...made].sort());
+  });
+});
+
+test("docs/security.md names the limits that nothing reads", () => {
+  const code = files.filter(({ name, file }) => name !== "protocol" || file !== "limits.ts").map(({ text }) => text);
+  const unread = Object.keys(LIMITS).filter((limit) => !code.some((text) => new RegExp(`\\b${limit}\\b`).test(text)));
+  const [, paragraph = ""] =
+    /\*\*Some numbers of the table\.\*\*([\s\S]*?)\n\n|$/.exec(`${read("docs/security.md")}\n\n`) ?? [];
+  for (const limit of unread) expect(paragraph).toContain(`\`${limit}\``);
+});
+
+test.each([...new Set(inCore.map(({ name }) => name))])("the source tour of %s names every file", (name) => {
+  const readme = read("packages", name, "README.md");
+  const missing = files
+    .filter((each) => each.name === name && each.file !== "index.ts")
+    .map(({ file }) => file)
+    // A suite may be in several files behind its entry; a .js file belongs to the one that runs it.
+    .filter((file) => !/-compliance\.ts$|^stand-in\.ts$|\.js$/.test(file) && !readme.includes(`src/${file}`));
+  expect(missing).toEqual([]);
+});
