@@ -178,7 +178,8 @@ export class Connection implements SocketHandler, FrameSink {
     this.#reader = new FrameReader(this, limits.maxHandshakeBytes);
     this.#trace = frameTrace(`${role} ${this.id}`);
     this.outbox = new Outbox(this.socket, limits.fragmentBytes, this.#trace, () => this.#fallBehind());
-    this.#receiveWindow = new ReceiveWindow(limits.connectionWindowBytes, Number.MAX_SAFE_INTEGER);
+    const { connectionWindowBytes } = limits;
+    this.#receiveWindow = new ReceiveWindow(connectionWindowBytes, Number.MAX_SAFE_INTEGER, connectionWindowBytes / 32);
     const now = wheel.now();
     this.#glitches = new Bucket(limits.glitchBurst, limits.glitchesPerSecond, now);
     this.#refusals = new Bucket(limits.refusedBurst, limits.refusedPerSecond, now);
@@ -256,7 +257,7 @@ export class Connection implements SocketHandler, FrameSink {
     writeOpen(outbox.buffer, at, target, timeout, metadata, streamArg);
     if (body !== undefined) copyBytes(whole ? body : body.subarray(0, first), outbox.buffer, at + size);
     if (whole) {
-      this.messagesSent++;
+      if (body !== undefined) this.messagesSent++;
       stream.localDone = end;
     } else {
       const rest = kept(body!, owned);

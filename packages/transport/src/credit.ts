@@ -7,10 +7,13 @@ export function charge(bytes: number, last: boolean, least: number): number {
  * The receiving side of a credit window: counts what the peer may still send and says when it is time to grant more.
  * Credit is given back in steps of half a window, when the reader took a message, and at once for the parts of a
  * message that is not whole while no whole one waits: so a message larger than the window still gets through.
+ *
+ * A window that many readers share gives it back in smaller steps as soon as that doubles what the peer may send. In
+ * steps of half a window the readers that sleep on more than the other half would stop all others.
  */
 export class ReceiveWindow {
-  readonly #windowBytes: number;
   readonly #windowMessages: number;
+  readonly #stepBytes: number;
   /** What the peer may still send. */
   #bytes: number;
   #messages: number;
@@ -18,9 +21,10 @@ export class ReceiveWindow {
   #freeBytes = 0;
   #freeMessages = 0;
 
-  constructor(windowBytes: number, windowMessages: number) {
-    this.#windowBytes = windowBytes;
+  /** `stepBytes`: the smallest grant that is worth a frame. Default half of the window. */
+  constructor(windowBytes: number, windowMessages: number, stepBytes = windowBytes / 2) {
     this.#windowMessages = windowMessages;
+    this.#stepBytes = stepBytes;
     this.#bytes = windowBytes;
     this.#messages = windowMessages;
   }
@@ -36,7 +40,8 @@ export class ReceiveWindow {
   release(bytes: number, messages: number): boolean {
     this.#freeBytes += bytes;
     this.#freeMessages += messages;
-    return this.#freeBytes * 2 >= this.#windowBytes || this.#freeMessages * 2 >= this.#windowMessages;
+    const free = this.#freeBytes;
+    return (free >= this.#stepBytes && free >= this.#bytes) || this.#freeMessages * 2 >= this.#windowMessages;
   }
 
   /** What to grant the peer now. */

@@ -170,6 +170,7 @@ export class Outbox {
     pending.sent += allowed;
     if (!last) return true;
     stream.pending.shift();
+    if (!control) stream.connection.messagesSent++;
     stream.sent(pending.end);
     return stream.pending.length > 0;
   }

@@ -287,7 +287,6 @@ export class Stream {
 
   /** The outbox sent the whole of the first pending message. */
   sent(end: boolean): void {
-    this.connection.messagesSent++;
     if (end) this.#finishLocal();
     else if (this.pending.length === 0) this.sink?.onWritable();
   }

@@ -28,12 +28,26 @@ describe("a receiving window", () => {
 
   test("asks for a grant when half of the bytes or of the messages were taken", () => {
     const bytes = new ReceiveWindow(1_000, 100);
+    bytes.receive(1_000, 3);
     expect([bytes.release(499, 1), bytes.release(1, 1)]).toEqual([false, true]);
     expect(bytes.grant()).toEqual({ bytes: 500, messages: 2 });
     expect([bytes.grant(), bytes.release(499, 0)]).toEqual([{ bytes: 0, messages: 0 }, false]);
     const messages = new ReceiveWindow(1_000_000, 4);
     expect([messages.release(1, 1), messages.release(1, 1)]).toEqual([false, true]);
     expect(messages.grant()).toEqual({ bytes: 2, messages: 2 });
+  });
+
+  test("that many share asks for a grant as soon as that doubles what may be sent", () => {
+    const window = new ReceiveWindow(1_000, Infinity, 50);
+    window.receive(900, 0);
+    expect([window.release(49, 0), window.release(50, 0), window.release(1, 0)]).toEqual([false, false, true]);
+    expect(window.grant()).toEqual({ bytes: 100, messages: 0 });
+    // While nobody sleeps that is half of the window, as it is for one reader.
+    const awake = new ReceiveWindow(1_000, Infinity, 50);
+    awake.receive(499, 0);
+    expect(awake.release(499, 0)).toBe(false);
+    awake.receive(1, 0);
+    expect(awake.release(1, 0)).toBe(true);
   });
 
   test("takes as much again as it granted", () => {
