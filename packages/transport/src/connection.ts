@@ -296,9 +296,10 @@ export class Connection implements SocketHandler, FrameSink {
     if (this.closed || this.#drainStep !== undefined) return;
     this.draining = true;
     if (!this.ready) return this.close(GoawayCode.NO_ERROR, reason);
-    this.outbox.frame(Kind.GOAWAY, 0, 0, encodeGoaway(MAX_STREAM_ID, GoawayCode.NO_ERROR, reason));
     this.#drainStep = new Watch(() => this.#lastCall(reason));
+    // A client takes no calls, so there is nothing to wait for.
     if (this.role === "client") return this.#lastCall(reason);
+    this.outbox.frame(Kind.GOAWAY, 0, 0, encodeGoaway(MAX_STREAM_ID, GoawayCode.NO_ERROR, reason));
     this.wheel.add(this.#drainStep, this.limits.goawayPause);
     this.ping();
   }
@@ -633,13 +634,7 @@ export class Connection implements SocketHandler, FrameSink {
   }
 
   #goawayFrom(goaway: { lastId: number; code: number; reason: string }): void {
-    this.#goaway = goaway;
     this.draining = true;
-    if (goaway.code !== GoawayCode.NO_ERROR) {
-      this.socket.end();
-      this.#finish(this.#lostBy(undefined), goaway.code, goaway.reason);
-      return;
-    }
     for (const stream of this.#streams.list()) {
       if ((stream.id & 1) !== (this.#nextId & 1) || stream.id <= goaway.lastId) continue;
       // The peer never looked at it, so there is nothing to tell it either.
@@ -651,6 +646,14 @@ export class Connection implements SocketHandler, FrameSink {
           maybeExecuted: false,
         }),
       );
+    }
+    if (this.closed) return;
+    // Not before, or the last of those streams would end the connection in their midst.
+    this.#goaway = goaway;
+    if (goaway.code !== GoawayCode.NO_ERROR) {
+      this.socket.end();
+      this.#finish(this.#lostBy(undefined), goaway.code, goaway.reason);
+      return;
     }
     this.#host.onGoaway?.(this, goaway.reason);
     if (this.#streams.size === 0) this.#endIfDrained();
@@ -686,8 +689,8 @@ export class Connection implements SocketHandler, FrameSink {
       return;
     }
     // A client that stopped reading could wait for a server that stopped reading: only one side may.
-    const behind = this.role === "server" && buffered > this.limits.writeQueueSoftBytes;
-    if (this.#paused || (!behind && this.#provoked <= this.limits.maxUnsentReplies)) return;
+    const slow = this.role === "server" && buffered > this.limits.writeQueueSoftBytes;
+    if (this.#paused || (!slow && this.#provoked <= this.limits.maxUnsentReplies)) return;
     this.#paused = true;
     this.socket.pause();
   }

@@ -14,11 +14,12 @@ export class Keepalive extends WheelEntry {
   readonly #period: number;
   readonly #idleTimeout: number;
   readonly #interval: number;
-  /** When the frame that is not whole began; 0 between frames. */
-  #partialSince = 0;
-  #pingSentAt = 0;
-  #buffered = 0;
-  #stalledSince = 0;
+  /** When the frame that is not whole began; undefined between frames. */
+  #partialSince: number | undefined;
+  #pingSentAt: number | undefined;
+  /** Bytes that the peer had taken when it last took any while more waited, and when that was. */
+  #taken = 0;
+  #takenAt: number;
   lastRead: number;
   pingsSent = 0;
 
@@ -29,7 +30,7 @@ export class Keepalive extends WheelEntry {
     this.#idleTimeout = idleTimeout;
     // A peer says how often it wants to be asked at most; a client may not be punished for what it was told.
     this.#interval = Math.max(limits.keepaliveInterval, peer.keepaliveInterval);
-    this.lastRead = wheel.now();
+    this.lastRead = this.#takenAt = wheel.now();
     const shortest = Math.min(
       this.#interval,
       limits.keepaliveTimeout,
@@ -44,9 +45,9 @@ export class Keepalive extends WheelEntry {
   /** Bytes came; `begun` when a frame is left unfinished, `ended` when one or more were finished. */
   read(now: number, begun: boolean, ended: boolean): void {
     this.lastRead = now;
-    this.#pingSentAt = 0;
-    if (!begun) this.#partialSince = 0;
-    else if (ended || this.#partialSince === 0) this.#partialSince = now;
+    this.#pingSentAt = undefined;
+    if (!begun) this.#partialSince = undefined;
+    else if (ended || this.#partialSince === undefined) this.#partialSince = now;
   }
 
   stop(): void {
@@ -56,7 +57,7 @@ export class Keepalive extends WheelEntry {
   override expire(): void {
     const connection = this.#connection;
     const now = connection.wheel.now();
-    if (this.#partialSince > 0 && now - this.#partialSince >= connection.limits.frameTimeout) {
+    if (this.#partialSince !== undefined && now - this.#partialSince >= connection.limits.frameTimeout) {
       connection.close(GoawayCode.SLOW_FRAME, "a frame took too long to arrive");
     } else if (this.#stalled(now)) {
       connection.abort(GoawayCode.SLOW_CONSUMER, "the peer takes no bytes");
@@ -70,7 +71,7 @@ export class Keepalive extends WheelEntry {
 
   #ask(now: number): void {
     const { limits } = this.#connection;
-    if (this.#pingSentAt > 0) {
+    if (this.#pingSentAt !== undefined) {
       if (now - this.#pingSentAt >= limits.keepaliveTimeout) {
         this.#connection.abort(GoawayCode.KEEPALIVE_TIMEOUT, "the peer does not answer");
       }
@@ -85,11 +86,11 @@ export class Keepalive extends WheelEntry {
   #stalled(now: number): boolean {
     const { buffered, written } = this.#connection.progress();
     const taken = written - buffered;
-    if (buffered === 0 || taken !== this.#buffered) {
-      this.#buffered = taken;
-      this.#stalledSince = now;
+    if (buffered === 0 || taken !== this.#taken) {
+      this.#taken = taken;
+      this.#takenAt = now;
       return false;
     }
-    return now - this.#stalledSince >= this.#connection.limits.writeStallTimeout;
+    return now - this.#takenAt >= this.#connection.limits.writeStallTimeout;
   }
 }

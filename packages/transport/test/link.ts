@@ -241,6 +241,8 @@ export class RawPeer {
   readonly chunks: number[] = [];
   closed = false;
   error: Error | undefined;
+  /** What it does with what comes. */
+  onData: (bytes: Uint8Array) => void;
 
   constructor(readonly socket: Socket) {
     const reader = new FrameReader(
@@ -251,11 +253,12 @@ export class RawPeer {
       },
       1 << 30,
     );
+    this.onData = (bytes) => {
+      this.chunks.push(bytes.length);
+      reader.push(bytes);
+    };
     socket.start({
-      onData: (bytes) => {
-        this.chunks.push(bytes.length);
-        reader.push(bytes);
-      },
+      onData: (bytes) => this.onData(bytes),
       onDrain: () => {},
       onClose: (error) => {
         this.closed = true;
