@@ -276,8 +276,8 @@ export class RawPeer {
   }
 
   /** Frames of one kind. */
-  of<K extends Frame["kind"]>(kind: K): Extract<Frame, { kind: K }>[] {
-    return this.frames.filter((frame): frame is Extract<Frame, { kind: K }> => frame.kind === kind);
+  of<K extends Frame["kind"]>(kind: K): (Frame & { kind: K })[] {
+    return this.frames.filter((frame): frame is Frame & { kind: K } => frame.kind === kind);
   }
 
   kinds(): string[] {
