@@ -46,7 +46,9 @@ async function main() {
   const results = { machine: machine(), settings, workloads: values.out ? earlier(folder) : {} };
   let failures = 0;
   for (const workload of chosen) {
-    const taking = measured.filter(({ name }) => workload.only?.includes(name) ?? true);
+    const taking = measured.filter(
+      ({ name, skip }) => (workload.only?.includes(name) ?? true) && !skip?.includes(workload.name),
+    );
     const at = async (point) => {
       console.log(`\n${workload.name}: ${workload.title}${point ? `: ${point.at} ${workload.axis}` : ""}`);
       const task = { ...workload, ...point };

@@ -27,7 +27,7 @@ async function rounds(workload, contenders, settings, onResult) {
 }
 
 /** Calls or messages over a time, in processes that nobody used before. */
-function steady(workload, contender, { warmUp, ms }) {
+async function steady(workload, contender, { warmUp, ms }) {
   return withServer(workload, contender, async (server, address) => {
     const clients = await startClients(workload, contender, address);
     if (clients === undefined) return undefined;
@@ -55,7 +55,7 @@ function together(results) {
 }
 
 /** Memory of the server for each connection, after its first call and garbage collection. */
-function idle(workload, contender) {
+async function idle(workload, contender) {
   if (load(contender.name).inProcess) return undefined;
   return withServer(workload, contender, async (server, address) => {
     const [client] = await startClients(workload, contender, address);
@@ -71,7 +71,7 @@ function idle(workload, contender) {
 }
 
 /** A client's process from its start to the first finished call; the time that its packages take to load; their size. */
-function cold(workload, contender) {
+async function cold(workload, contender) {
   const { name, file, packages } = contender;
   if (load(name).inProcess) return undefined;
   return withServer(workload, contender, async (_, address) => {

@@ -10,12 +10,14 @@ const { join } = require("node:path");
  * - `inProcess`: server and client are in one process, and the address is not sent.
  * - `elsewhere()`: CPU seconds and memory that the server uses in other processes.
  *
- * `packages` are what a client installs. Libraries are loaded inside `serve` and `connect`, so that neither side pays for the other's at a cold start.
+ * `packages` are what a client installs, `skip` are workloads that it is not asked for. Libraries are loaded inside `serve` and `connect`, so that neither side pays for the other's at a cold start.
  */
 const contenders = [
   { name: "rap", kind: "rap", title: "rap", file: "rap.js", packages: ["@rap/client"] },
   { name: "rap-memory", kind: "rap", title: "rap in one process", file: "rap.js", options: { transport: "memory" } },
   { name: "rap-tls", kind: "rap", title: "rap over TLS", file: "rap.js", options: { transport: "tls" } },
+  { name: "rap-crypto", kind: "rap", title: "rap with plugin-crypto", file: "rap.js", options: { crypto: true } },
+  { name: "rap-msgpackr", kind: "rap", title: "rap with codec-msgpackr", file: "rap.js", options: { msgpackr: true } },
   {
     name: "rap-layered",
     kind: "rap",
@@ -55,6 +57,8 @@ const contenders = [
     title: "Moleculer over TCP",
     file: "../peers/moleculer.js",
     packages: ["moleculer"],
+    // Its nodes connect to each other: thousands of clients would be a mesh, not connections of one server.
+    skip: ["W8"],
   },
   {
     name: "socketio",

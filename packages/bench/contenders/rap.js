@@ -5,7 +5,7 @@ module.exports = (options) => ({
   async serve({ limits } = {}) {
     const { channel, messageMiddleware, Server } = require("@rap/server");
     const identity = options.transport === "tls" ? await require("./endpoint").certificate() : undefined;
-    const server = new Server({ ...(identity && { tls: identity }), limits });
+    const server = new Server({ ...(identity && { tls: identity }), ...codec(options), limits });
     server.register({
       sum: (a, b) => a + b,
       echo: (value) => value,
@@ -38,6 +38,7 @@ module.exports = (options) => ({
     const { Client } = require("@rap/client");
     const client = new Client({
       ...(ca && { tls: { ca } }),
+      ...codec(options),
       ...(transport && { target: "memory://bench", transports: [transport] }),
       limits,
     });
@@ -71,6 +72,15 @@ module.exports = (options) => ({
     };
   },
 });
+
+/** Another codec for either side, if the options say so. */
+function codec({ msgpackr }) {
+  if (!msgpackr) return undefined;
+  const { CODEC } = require("@rap/core");
+  const { createContainer } = require("@rap/core/container");
+  const useValue = require("@rap/codec-msgpackr").msgpackr();
+  return { container: createContainer().register(CODEC, { useValue }) };
+}
 
 const KEY = "0123456789abcdef";
 

@@ -1,3 +1,5 @@
+const OPTIONS = { limits: { maxMessageSize: 2 ** 30 } };
+
 /** Cap'n Web over WebSocket, by `ws`. */
 module.exports = () => ({
   async serve() {
@@ -28,7 +30,7 @@ module.exports = () => ({
       }
     }
     const wss = new WebSocketServer({ host: "127.0.0.1", port: 0, maxPayload: 0 });
-    wss.on("connection", (socket) => newWebSocketRpcSession(socket, new Api()));
+    wss.on("connection", (socket) => newWebSocketRpcSession(socket, new Api(), OPTIONS));
     await new Promise((resolve) => wss.once("listening", resolve));
     return { port: wss.address().port };
   },
@@ -36,7 +38,8 @@ module.exports = () => ({
   async connect({ port }) {
     const { newWebSocketRpcSession } = require("capnweb");
     const { WebSocket } = sockets();
-    const api = newWebSocketRpcSession(new WebSocket(`ws://127.0.0.1:${port}`, { maxPayload: 0 }));
+    const socket = new WebSocket(`ws://127.0.0.1:${port}`, { maxPayload: 0 });
+    const api = newWebSocketRpcSession(socket, undefined, OPTIONS);
     return {
       sum: (a, b) => api.sum(a, b),
       object: (value) => api.echo(value),

@@ -17,7 +17,7 @@ module.exports = ({ serializer }) => ({
   },
 
   async connect({ port }) {
-    const broker = node("client", serializer, { urls: [`127.0.0.1:${port}/server`] });
+    const broker = node(`client-${process.pid}`, serializer, { urls: [`127.0.0.1:${port}/server`] });
     await broker.start();
     await broker.waitForServices("bench", 10_000, 5);
     return {
@@ -37,7 +37,10 @@ function node(nodeID, serializer, options) {
   return new ServiceBroker({
     nodeID,
     serializer,
-    transporter: { type: "TCP", options: { udpDiscovery: false, maxPacketSize: 2 ** 30, ...options } },
+    transporter: {
+      type: "TCP",
+      options: { udpDiscovery: false, gossipPeriod: 1, maxPacketSize: 2 ** 30, ...options },
+    },
     logger: false,
     validator: false,
     metrics: false,
