@@ -1,4 +1,4 @@
-import { Inbox } from "@rap/core";
+import { Inbox, InboxIterator } from "@rap/core";
 import { Metadata, RapError, Shape, type Stream } from "@rap/protocol";
 import type { ClientCore } from "./pool";
 import { type CallArguments, isSource, OutgoingCall, type Target } from "./send";
@@ -6,18 +6,20 @@ import { type CallArguments, isSource, OutgoingCall, type Target } from "./send"
 /** A server stream on the client: a call that gives many results. */
 export class StreamCall extends OutgoingCall {
   readonly #inbox: Inbox<unknown>;
+  readonly #items: InboxIterator<unknown, unknown>;
   readonly headers: Deferred<Metadata>;
   readonly trailers: Deferred<Metadata>;
 
   constructor(core: ClientCore, target: Target, args: CallArguments) {
     super(core, target, Array.isArray(args) && args.some(isSource) ? Shape.BIDI_STREAM : Shape.SERVER_STREAM, args);
     this.#inbox = new Inbox((cost) => this.stream?.consumed(cost), core.clock);
+    this.#items = new InboxIterator(this.#inbox, ({ body }) => body);
     this.headers = deferred();
     this.trailers = deferred();
   }
 
   next(): Promise<IteratorResult<unknown, undefined>> {
-    return this.#inbox.next().then(toResult);
+    return this.#items.next();
   }
 
   /** The caller leaves: the function on the server is cancelled. */
@@ -32,7 +34,7 @@ export class StreamCall extends OutgoingCall {
   }
 
   override receive(body: unknown, metadata: Metadata | undefined, cost: number): void {
-    this.#inbox.push(body, metadata ?? NONE, cost);
+    this.#inbox.push(body, metadata, cost);
   }
 
   override onEnd(trailers: Metadata | undefined): void {
@@ -52,8 +54,6 @@ export class StreamCall extends OutgoingCall {
     this.#inbox.end(error);
   }
 }
-
-const NONE = new Metadata();
 
 /** What the caller of a streaming function holds: the call, or one that interceptors have not sent yet. */
 export class RemoteStream<T> implements Stream<T> {
@@ -122,10 +122,6 @@ export class RemoteStream<T> implements Stream<T> {
 }
 
 const DONE: Promise<IteratorReturnResult<undefined>> = Promise.resolve({ done: true, value: undefined });
-
-function toResult(message: { body: unknown } | undefined): IteratorResult<unknown, undefined> {
-  return message === undefined ? { done: true, value: undefined } : { done: false, value: message.body };
-}
 
 /** A promise to settle from outside; one that nobody asked for may be rejected without a warning. */
 interface Deferred<T> {

@@ -13,7 +13,7 @@ import {
 } from "@rap/protocol";
 import { abortError } from "./abort";
 import { Gate } from "./gate";
-import { Inbox } from "./inbox";
+import { Inbox, InboxIterator } from "./inbox";
 import type { Envelope } from "./processor";
 import { nextTurn } from "./turn";
 
@@ -77,12 +77,30 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     return this.#over.signal;
   }
 
-  async write(body: Out, options: { metadata?: MetadataInit; signal?: AbortSignal } = {}): Promise<void> {
+  write(body: Out, options?: { metadata?: MetadataInit; signal?: AbortSignal }): Promise<void> {
+    if (options !== undefined || this.#line !== undefined || !this.#writable || this.#outbound !== undefined) {
+      return this.#write(body, options);
+    }
+    // What is sent at once needs no promise of its own.
+    try {
+      this.#send(body, undefined);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return this.#writable ? SENT : this.#untilWritable(undefined);
+  }
+
+  async #write(body: Out, options: { metadata?: MetadataInit; signal?: AbortSignal } = {}): Promise<void> {
     options.signal?.throwIfAborted();
     const metadata = toMetadata(options.metadata);
     if (this.#line === undefined && this.#writable && this.#outbound === undefined) this.#send(body, metadata);
     else await this.#inLine(body, metadata, options.signal);
-    while (!this.#writable && this.#open) await this.#room(options.signal);
+    await this.#untilWritable(options.signal);
+  }
+
+  /** Resolves when the peer has granted room for another message. */
+  async #untilWritable(signal: AbortSignal | undefined): Promise<void> {
+    while (!this.#writable && this.#open) await this.#room(signal);
     if (this.#error !== undefined) throw this.#error;
   }
 
@@ -103,14 +121,12 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     return !this.closed && !this.#inbox.done;
   }
 
-  async *iter(): AsyncGenerator<Message<In>, void, undefined> {
-    for (let message = await this.#inbox.next(); message !== undefined; message = await this.#inbox.next())
-      yield message;
+  iter(): AsyncIterableIterator<Message<In>> {
+    return new InboxIterator(this.#inbox, (message) => message);
   }
 
-  async *iterBody(): AsyncGenerator<In, void, undefined> {
-    for (let message = await this.#inbox.next(); message !== undefined; message = await this.#inbox.next())
-      yield message.body;
+  iterBody(): AsyncIterableIterator<In> {
+    return new InboxIterator(this.#inbox, bodyOf);
   }
 
   [Symbol.asyncIterator](): AsyncIterator<In> {
@@ -172,7 +188,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
 
   /** A message came. */
   receive(body: In, metadata: Metadata | undefined, cost: number): void {
-    this.#inbox.push(body, metadata ?? new Metadata(), cost);
+    this.#inbox.push(body, metadata, cost);
   }
 
   /** The peer sends nothing more. */
@@ -272,4 +288,10 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     if (!this.#over.signal.aborted) this.#over.abort(new RapError("CANCELLED", "the channel is closed"));
     this.#resolveClosed();
   }
+}
+
+const SENT = Promise.resolve();
+
+function bodyOf<T>(message: Message<T>): T {
+  return message.body;
 }

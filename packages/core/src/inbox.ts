@@ -1,4 +1,4 @@
-import { type Clock, type Message, RapError, type ReadOptions } from "@rap/protocol";
+import { type Clock, type Message, Metadata, RapError, type ReadOptions } from "@rap/protocol";
 import { abortError } from "./abort";
 
 interface Waiter<T> {
@@ -36,9 +36,9 @@ export class Inbox<T> {
     return this.#messages.length - this.#first;
   }
 
-  push(body: T, metadata: Message<T>["metadata"], cost: number): void {
+  push(body: T, metadata: Metadata | undefined, cost: number): void {
     if (this.#ended) return;
-    const message = { body, metadata, seq: this.#seq++ };
+    const message = new Received(body, metadata, this.#seq++);
     const waiter = this.#waiters.shift();
     if (waiter === undefined) {
       this.#messages.push(message);
@@ -69,16 +69,21 @@ export class Inbox<T> {
     this.#first = 0;
   }
 
+  /** The next message if it is there already. */
+  take(): Message<T> | undefined {
+    const message = this.#messages[this.#first];
+    if (message === undefined) return undefined;
+    const cost = this.#costs[this.#first]!;
+    this.#messages[this.#first++] = undefined as never;
+    if (this.#first === this.#messages.length) this.clear();
+    this.#taken(cost);
+    return message;
+  }
+
   /** The next message; undefined after a clean end. Rejects with the error that ended the call. */
   next(options?: ReadOptions): Promise<Message<T> | undefined> {
-    const message = this.#messages[this.#first];
-    if (message !== undefined) {
-      const cost = this.#costs[this.#first]!;
-      this.#messages[this.#first++] = undefined as never;
-      if (this.#first === this.#messages.length) this.clear();
-      this.#taken(cost);
-      return Promise.resolve(message);
-    }
+    const message = this.take();
+    if (message !== undefined) return Promise.resolve(message);
     if (this.#error !== undefined) return Promise.reject(this.#error);
     if (this.#ended) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
@@ -120,3 +125,59 @@ export class Inbox<T> {
     else signal?.addEventListener("abort", onAbort, { once: true });
   }
 }
+
+/** A message that came. Most have no metadata, so it is made when somebody asks for it. */
+class Received<T> implements Message<T> {
+  #metadata: Metadata | undefined;
+
+  constructor(
+    readonly body: T,
+    metadata: Metadata | undefined,
+    readonly seq: number,
+  ) {
+    this.#metadata = metadata;
+  }
+
+  get metadata(): Metadata {
+    this.#metadata ??= new Metadata();
+    return this.#metadata;
+  }
+}
+
+/**
+ * What comes into an inbox until its end, as `pick` makes it of each message. Unlike an async generator it makes one
+ * promise of a message that is there already. `left` is told when the reader leaves before the end.
+ */
+export class InboxIterator<T, R> implements AsyncIterableIterator<R, undefined> {
+  readonly #inbox: Inbox<T>;
+  readonly #pick: (message: Message<T>) => R;
+  readonly #left: (() => void) | undefined;
+  #over = false;
+
+  constructor(inbox: Inbox<T>, pick: (message: Message<T>) => R, left?: () => void) {
+    this.#inbox = inbox;
+    this.#pick = pick;
+    this.#left = left;
+  }
+
+  next(): Promise<IteratorResult<R, undefined>> {
+    if (this.#over) return DONE;
+    const message = this.#inbox.take();
+    return message === undefined ? this.#inbox.next().then(this.#result) : Promise.resolve(this.#result(message));
+  }
+
+  return(): Promise<IteratorResult<R, undefined>> {
+    if (!this.#over) this.#left?.();
+    this.#over = true;
+    return DONE;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  readonly #result = (message: Message<T> | undefined): IteratorResult<R, undefined> =>
+    message === undefined ? { done: true, value: undefined } : { done: false, value: this.#pick(message) };
+}
+
+const DONE: Promise<IteratorReturnResult<undefined>> = Promise.resolve({ done: true, value: undefined });

@@ -23,7 +23,7 @@ export {
 } from "./function";
 export { Gate } from "./gate";
 export type { Host } from "./host";
-export { Inbox } from "./inbox";
+export { Inbox, InboxIterator } from "./inbox";
 export { formatIp, ipNetwork, isIpv4, parseIp } from "./ip";
 export {
   type LifecycleEvent,

@@ -6,6 +6,7 @@ import {
   type Envelope,
   Gate,
   Inbox,
+  InboxIterator,
   type InheritedOptions,
   isPromise,
   type Logger,
@@ -32,7 +33,6 @@ import type { ServerConnection } from "./server-connection";
 import { SESSION_KEY } from "./sessions";
 
 const KINDS: readonly CallKind[] = ["unary", "server_stream", "client_stream", "bidi_stream", "channel"];
-const DONE: Promise<IteratorReturnResult<undefined>> = Promise.resolve({ done: true, value: undefined });
 
 /**
  * One call on the server, from its OPEN to its last frame: reads the arguments, runs the function, sends what comes
@@ -213,7 +213,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   receive(body: unknown, metadata: Metadata | undefined, cost: number): void {
     if (this.#channel !== undefined) this.#channel.receive(body, metadata, cost);
     else if (!this.#started) this.#readArguments(body);
-    else this.#inbox?.push(body, metadata ?? NO_METADATA, cost);
+    else this.#inbox?.push(body, metadata, cost);
   }
 
   /** A message cannot be read: it ends the call, or what the caller streams into it. */
@@ -355,7 +355,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
         return this.#finish(new RapError("INVALID_ARGUMENT", `there is no argument ${this.#streamArg} to stream`));
       }
       this.#prepareStreamArg();
-      args[this.#streamArg] = new Items(this.#inbox!);
+      args[this.#streamArg] = itemsOf(this.#inbox!);
     }
     if (args.length > MAX_ARGUMENTS) {
       return this.#finish(new RapError("INVALID_ARGUMENT", `${args.length} arguments are too many`));
@@ -577,34 +577,21 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   }
 }
 
-const NO_METADATA = new Metadata();
 /** Milliseconds in which a function that listens to its signal has ended. */
 const PROMPT = 100;
 /** More than any function takes; far more would overflow the stack when it is called. */
 const MAX_ARGUMENTS = 65_535;
 
 /** The caller's stream as the function sees it: leaving it early tells nobody, as the call's end does that. */
-class Items implements AsyncIterableIterator<unknown> {
-  readonly #inbox: Inbox<unknown>;
-
-  constructor(inbox: Inbox<unknown>) {
-    this.#inbox = inbox;
-  }
-
-  async next(): Promise<IteratorResult<unknown, undefined>> {
-    const message = await this.#inbox.next();
-    return message === undefined ? { done: true, value: undefined } : { done: false, value: message.body };
-  }
-
-  return(): Promise<IteratorReturnResult<undefined>> {
-    this.#inbox.end();
-    this.#inbox.clear();
-    return DONE;
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
+function itemsOf(inbox: Inbox<unknown>): AsyncIterableIterator<unknown> {
+  return new InboxIterator(
+    inbox,
+    ({ body }) => body,
+    () => {
+      inbox.end();
+      inbox.clear();
+    },
+  );
 }
 
 function invoke(call: ServerCall, args: unknown[]): unknown {
