@@ -246,7 +246,7 @@ export class DirectWriter {
 
   /** Makes room for `size` more bytes. */
   #grow(size: number): void {
-    const grown = new Uint8Array(Math.max(2 * this.#bytes.length, this.#at + size + MAX_HEAD));
+    const grown = allocate(Math.max(2 * this.#bytes.length, this.#at + size + MAX_HEAD));
     grown.set(this.#bytes.subarray(0, this.#at));
     this.#use(grown);
   }
@@ -255,6 +255,14 @@ export class DirectWriter {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);
   }
+}
+
+/** Node's way to memory that need not be cleared, as all of it that is handed out is written first. */
+const { allocUnsafeSlow } =
+  (globalThis as { Buffer?: { allocUnsafeSlow?(size: number): { buffer: ArrayBuffer } } }).Buffer ?? {};
+
+function allocate(size: number): Uint8Array {
+  return allocUnsafeSlow === undefined ? new Uint8Array(size) : new Uint8Array(allocUnsafeSlow(size).buffer);
 }
 
 const LONE_SURROGATE = /\p{Surrogate}/u;

@@ -1,4 +1,4 @@
-import { HEAD_BYTES, PREAMBLE } from "./frame";
+import { Flag, HEAD_BYTES, Kind, PREAMBLE } from "./frame";
 
 /** Where a `FrameReader` hands what it found. */
 export interface FrameSink {
@@ -7,7 +7,17 @@ export interface FrameSink {
    * bytes belong to this frame alone.
    */
   frame(kind: number, flags: number, id: number, bytes: Uint8Array, start: number, end: number, owned: boolean): void;
+  /**
+   * The beginning, or more, of a DATA frame without metadata: a part of its message, of at least 256 bytes. `frame` gets
+   * the rest of it, again of at least 256 bytes. Absent: frames come whole.
+   */
+  part?(id: number, bytes: Uint8Array, start: number, end: number): void;
 }
+
+/** Less of an unfinished frame is not worth a part of its own. */
+const MIN_PART = 4 * 1024;
+/** A message's parts but the last are at least this long, and so is what is left of a frame. */
+const MIN_REST = 256;
 
 const EMPTY = new Uint8Array(0);
 
@@ -34,6 +44,10 @@ export class FrameReader {
   #partial: Uint8Array = EMPTY;
   #have = 0;
   #stopped = false;
+  /** Payload bytes to come of a frame whose beginning was handed over; its flags and stream. */
+  #rest = 0;
+  #restFlags = 0;
+  #restId = 0;
 
   constructor(sink: FrameSink, maxFrameBytes: number) {
     this.#sink = sink;
@@ -42,6 +56,7 @@ export class FrameReader {
 
   /** Bytes of a frame, or of the preamble, that has begun and is not whole; 0 between frames. */
   get partial(): number {
+    if (this.#rest > 0) return 1;
     return this.#preamble < PREAMBLE.length ? this.#preamble : this.#have;
   }
 
@@ -54,17 +69,22 @@ export class FrameReader {
     this.#stopped = true;
     this.#partial = EMPTY;
     this.#have = 0;
+    this.#rest = 0;
   }
 
   /** Takes the next bytes of the stream. Throws FramingError for bytes that are not rap's. */
   push(chunk: Uint8Array): void {
     let at = this.#preamble < PREAMBLE.length ? this.#readPreamble(chunk) : 0;
+    if (this.#rest > 0) at = this.#goOn(chunk, at);
     if (this.#have > 0) at = this.#finish(chunk, at);
     const length = chunk.length;
     while (length - at >= HEAD_BYTES && !this.#stopped) {
       const start = at + HEAD_BYTES;
       const end = start + this.#payloadSize(chunk, at);
-      if (end > length) break;
+      if (end > length) {
+        if (this.#begin(chunk, at, end)) return;
+        break;
+      }
       this.#sink.frame(chunk[at + 4]!, chunk[at + 5]!, readU32(chunk, at + 6), chunk, start, end, false);
       at = end;
     }
@@ -85,6 +105,43 @@ export class FrameReader {
       at++;
       this.#preamble++;
     }
+    return at;
+  }
+
+  /** Hands over what there is of a large DATA frame, so that it need not be put together here; false if it is no such. */
+  #begin(chunk: Uint8Array, at: number, end: number): boolean {
+    const { length } = chunk;
+    const flags = chunk[at + 5]!;
+    const start = at + HEAD_BYTES;
+    if (this.#sink.part === undefined || chunk[at + 4] !== Kind.DATA || (flags & Flag.METADATA) !== 0) return false;
+    if (length - start < MIN_PART || end - length < MIN_REST) return false;
+    this.#rest = end - length;
+    this.#restFlags = flags;
+    this.#restId = readU32(chunk, at + 6);
+    this.#sink.part(this.#restId, chunk, start, length);
+    return true;
+  }
+
+  /** Hands over more of a frame that was begun; returns where in the chunk the next one begins. */
+  #goOn(chunk: Uint8Array, at: number): number {
+    const rest = this.#rest;
+    const end = at + rest;
+    const { length } = chunk;
+    if (end <= length) {
+      this.#rest = 0;
+      this.#sink.frame(Kind.DATA, this.#restFlags, this.#restId, chunk, at, end, false);
+      return end;
+    }
+    if (length - at >= MIN_PART && end - length >= MIN_REST) {
+      this.#rest = end - length;
+      this.#sink.part!(this.#restId, chunk, at, length);
+      return length;
+    }
+    // Too little for a part: from here on it is an unfinished frame like others.
+    this.#rest = 0;
+    this.#partial = new Uint8Array(HEAD_BYTES);
+    writeHead(this.#partial, 0, rest, Kind.DATA, this.#restFlags, this.#restId);
+    this.#have = HEAD_BYTES;
     return at;
   }
 

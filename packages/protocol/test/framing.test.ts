@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { HEAD_BYTES, Kind, PREAMBLE } from "../src/frame";
+import { Flag, HEAD_BYTES, Kind, PREAMBLE } from "../src/frame";
 import { FrameReader, FramingError, readU16, readU32, writeHead, writeU16, writeU32 } from "../src/framing";
 import { encodeFrame } from "../src/payload";
 import { readFrameVectors, toHex } from "./vectors";
@@ -247,4 +247,83 @@ test("numbers are big-endian and unsigned", () => {
     }),
     { seed, numRuns: 200 },
   );
+});
+
+describe("a reader whose sink takes parts", () => {
+  const TINY = 256;
+
+  /** What comes of the chunks: each frame whole again, and the lengths of its parts. */
+  function readParts(chunks: Iterable<Uint8Array>, maxFrameBytes = 1 << 20) {
+    const found: { kind: number; flags: number; id: number; payload: Buffer; parts: number[] }[] = [];
+    let begun: Uint8Array[] = [];
+    const reader = new FrameReader(
+      {
+        frame(kind, flags, id, bytes, start, end) {
+          const parts = begun.map(({ length }) => length);
+          found.push({ kind, flags, id, payload: Buffer.concat([...begun, bytes.subarray(start, end)]), parts });
+          if (parts.length > 0) expect(end - start).toBeGreaterThanOrEqual(TINY);
+          begun = [];
+        },
+        part(_, bytes, start, end) {
+          expect(end - start).toBeGreaterThanOrEqual(TINY);
+          begun.push(Uint8Array.from(bytes.subarray(start, end)));
+        },
+      },
+      maxFrameBytes,
+    );
+    for (const chunk of chunks) reader.push(chunk);
+    return { found, reader };
+  }
+
+  test(`gets the same bytes for the same frames in any cutting, and no part is tiny (seed ${seed})`, () => {
+    const one = fc.record({
+      kind: fc.constantFrom(Kind.DATA, Kind.DATA, Kind.OPEN, Kind.PING),
+      flags: fc.constantFrom(0, Flag.MORE, Flag.END, Flag.METADATA),
+      id: fc.nat(100),
+      size: fc.integer({ min: 1_000, max: 30_000 }),
+    });
+    let parts = 0;
+    fc.assert(
+      fc.property(
+        fc.array(one, { minLength: 1, maxLength: 4 }),
+        fc.array(fc.nat(), { minLength: 2, maxLength: 8 }),
+        (list, cuts) => {
+          const frames = list.map(({ size, ...rest }, index) => ({ ...rest, payload: Buffer.alloc(size, index + 1) }));
+          const stream = Buffer.concat([PREAMBLE, ...frames.map((f) => frame(f.kind, f.flags, f.id, f.payload))]);
+          const places = [...cuts.map((cut) => cut % (stream.length + 1)), 0, stream.length].sort((a, b) => a - b);
+          const chunks = places.slice(1).map((end, index) => new Uint8Array(stream.subarray(places[index]!, end)));
+          const { found, reader } = readParts(chunks);
+          expect(reader.partial).toBe(0);
+          for (const each of found) parts += each.parts.length;
+          expect(found.map(({ kind, flags, id }) => [kind, flags, id])).toEqual(
+            frames.map((f) => [f.kind, f.flags, f.id]),
+          );
+          // Not toEqual, which takes a Buffer apart.
+          expect(found.every(({ payload }, index) => payload.equals(frames[index]!.payload))).toBe(true);
+          for (const { kind, flags, parts } of found) {
+            if (kind !== Kind.DATA || (flags & Flag.METADATA) !== 0) expect(parts).toEqual([]);
+          }
+        },
+      ),
+      { seed, numRuns: 100 },
+    );
+    expect(parts).toBeGreaterThan(100);
+  });
+
+  test("says that a frame is unfinished until its last byte, and refuses one that is too large before any of it", () => {
+    const whole = Buffer.concat([PREAMBLE, frame(Kind.DATA, 0, 1, Buffer.alloc(20_000))]);
+    const { found, reader } = readParts([whole.subarray(0, 10_000)]);
+    expect(reader.partial).toBeGreaterThan(0);
+    reader.push(whole.subarray(10_000));
+    expect([reader.partial, found.length]).toEqual([0, 1]);
+    expect(() => readParts([whole.subarray(0, 10_000)], 19_999)).toThrow(FramingError);
+  });
+
+  test("hands over nothing more once it is stopped", () => {
+    const whole = Buffer.concat([PREAMBLE, frame(Kind.DATA, 0, 1, Buffer.alloc(20_000))]);
+    const { found, reader } = readParts([whole.subarray(0, 10_000)]);
+    reader.stop();
+    reader.push(whole.subarray(10_000));
+    expect([reader.partial, found]).toEqual([0, []]);
+  });
 });

@@ -429,6 +429,11 @@ export class Connection implements SocketHandler, FrameSink {
     }
   }
 
+  part(id: number, bytes: Uint8Array, start: number, end: number): void {
+    if (!this.ready) throw new Violation(GoawayCode.PROTOCOL_ERROR, "a DATA frame before the handshake is done");
+    this.#find(id)?.receive(Flag.MORE, bytes, start, end, false);
+  }
+
   // From streams.
 
   /** Counts something odd but legal; a peer that does too much of it is let go. */

@@ -90,11 +90,18 @@ export class NetSocket implements Socket {
     if (!this.#paused) this.#raw.resume();
   }
 
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array, more = false): boolean {
     const raw = this.#raw;
     if (!raw.writable) return false;
+    if (more) {
+      raw.cork();
+      raw.write(bytes);
+      return true;
+    }
+    const taken = raw.write(bytes);
+    if (raw.writableCorked > 0) raw.uncork();
     // Node says false to any write of its high-water mark, also when the kernel took all of it at once.
-    if (raw.write(bytes) || raw.writableLength < this.#highWaterMark) return true;
+    if (taken || raw.writableLength < this.#highWaterMark) return true;
     this.#behind = true;
     return false;
   }

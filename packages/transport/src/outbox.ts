@@ -124,11 +124,11 @@ export class Outbox {
     }
   }
 
-  /** Everything written so far goes to the socket now. */
-  flush(): void {
+  /** Everything written so far goes to the socket now; `more` as in `Socket.write`. */
+  flush(more = false): void {
     const slab = this.#slab;
     if (slab === undefined) return;
-    if (slab.used > this.#start) this.#write(slab);
+    if (slab.used > this.#start) this.#write(slab, more);
     this.#slab = undefined;
     if (slab.buffer.length - slab.used >= MIN_ROOM) spare ??= slab;
   }
@@ -192,7 +192,7 @@ export class Outbox {
     slab.used += head;
     this.framesSent++;
     this.#trace?.(">", kind, flags, id, head - HEAD_BYTES + size);
-    this.flush();
+    this.flush(true);
     this.bytesSent += size;
     this.#hand(pending.body.subarray(pending.sent, pending.sent + size));
   }
@@ -202,15 +202,15 @@ export class Outbox {
     if (!this.#closed) this.flush();
   };
 
-  #write(slab: Slab): void {
+  #write(slab: Slab, more = false): void {
     const bytes = slab.buffer.subarray(this.#start, slab.used);
     this.#start = slab.used;
     this.bytesSent += bytes.length;
-    this.#hand(bytes);
+    this.#hand(bytes, more);
   }
 
-  #hand(bytes: Uint8Array): void {
-    if (this.#socket.write(bytes)) return;
+  #hand(bytes: Uint8Array, more = false): void {
+    if (this.#socket.write(bytes, more)) return;
     this.blocked = true;
     this.#behind();
   }

@@ -378,7 +378,7 @@ export class Stream {
       this.sink!.onMessage(bytes, start, end, owned, metadata, whole);
       return;
     }
-    const message = new Uint8Array(this.#partBytes + end - start);
+    const message = Buffer.allocUnsafeSlow(this.#partBytes + end - start);
     let at = 0;
     for (const part of this.#parts) {
       message.set(part, at);

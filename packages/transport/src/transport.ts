@@ -54,9 +54,10 @@ export interface Socket {
 
   /**
    * Hands bytes over; they must not be changed afterwards. false: the peer is behind, wait for `onDrain`. Never throws.
-   * After `end`, `destroy` or `onClose` the bytes are dropped and false is returned; no `onDrain` follows.
+   * After `end`, `destroy` or `onClose` the bytes are dropped and false is returned; no `onDrain` follows. `more` says
+   * that another write follows at once, with which these bytes may go.
    */
-  write(bytes: Uint8Array): boolean;
+  write(bytes: Uint8Array, more?: boolean): boolean;
 
   /** Stops `onData`. While paused, a peer that ends or breaks may go unnoticed. */
   pause(): void;
