@@ -307,7 +307,7 @@ describe("a reader whose sink takes parts", () => {
       ),
       { seed, numRuns: 100 },
     );
-    expect(parts).toBeGreaterThan(100);
+    expect(parts).toBeGreaterThan(20);
   });
 
   test("says that a frame is unfinished until its last byte, and refuses one that is too large before any of it", () => {
