@@ -68,6 +68,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   /** When the caller gave the call up though there was time left; 0 while it has not. */
   #givenUpAt = 0;
   #started = false;
+  /** The caller is done with its channel, which is no reason not to read what it sent. */
+  #callerLeft = false;
   #released = false;
 
   readonly context: RequestContext = this;
@@ -270,6 +272,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   /** The caller is done with a channel: its function is told, and can still read what was sent before. */
   #onFinished(): void {
+    this.#callerLeft = true;
     this.#channel?.receiveClose();
     this.cancel(new RapError("CANCELLED", "the caller has closed the channel", { origin: "remote" }));
   }
@@ -518,6 +521,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   }
 
   async #runChannel(channel: StreamChannel<unknown, unknown>): Promise<void> {
+    if (this.#cancelled !== undefined && !this.#callerLeft) return this.#finish(this.#cancelled);
     try {
       await callScope.run(this, invoke, this, [channel]);
       if (this.#cancelled === undefined) this.#stream.finish();
