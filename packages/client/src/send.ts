@@ -465,6 +465,10 @@ export class UnaryCall extends OutgoingCall {
   }
 
   override receive(body: unknown): void {
+    if (this.#answered) {
+      this.cancel(new RapError("INTERNAL", `${this.target.text} has one result, but the server sent another`));
+      return;
+    }
     this.#value = body;
     this.#answered = true;
   }

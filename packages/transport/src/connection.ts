@@ -94,6 +94,10 @@ export interface ConnectionStats {
 }
 
 const NONE = new Uint8Array(0);
+/** What the fields of OPEN hold. */
+const MAX_TARGET_BYTES = 0xffff;
+const MAX_STREAM_ARG = 0xff;
+const MAX_TIMEOUT = 0xffffffff;
 const NO_LIMITS_YET = { streamWindowBytes: 0, streamWindowMessages: 0, keepaliveInterval: 0 } as Hello;
 let connections = 0;
 
@@ -154,6 +158,8 @@ export class Connection implements SocketHandler, FrameSink {
   /** Open streams that are channels, and those that are neither channels nor unary. */
   #channels = 0;
   #streaming = 0;
+  /** Streams that the peer opened and that are not over on both sides. */
+  #peerStreams = 0;
   #framesReceived = 0;
   #bytesReceived = 0;
   #pingsReceived = 0;
@@ -223,7 +229,8 @@ export class Connection implements SocketHandler, FrameSink {
 
   /**
    * Client: opens a stream with its first message (none for a channel). The body is copied unless `owned`. Throws
-   * RESOURCE_EXHAUSTED when it is larger than the peer takes.
+   * RESOURCE_EXHAUSTED when it is larger than the peer takes, NOT_FOUND or INVALID_ARGUMENT for a target or a
+   * `streamArg` that no frame can hold.
    */
   open(
     shape: Shape,
@@ -238,6 +245,18 @@ export class Connection implements SocketHandler, FrameSink {
   ): Stream {
     const bodyBytes = body === undefined ? 0 : body.length;
     this.checkSize(bodyBytes);
+    if (target.length > MAX_TARGET_BYTES) {
+      throw new RapError("NOT_FOUND", `no function has a name of ${target.length} bytes`, { maybeExecuted: false });
+    }
+    if (streamArg > MAX_STREAM_ARG) {
+      throw new RapError(
+        "INVALID_ARGUMENT",
+        `argument ${streamArg} cannot be streamed: it is beyond ${MAX_STREAM_ARG}`,
+        {
+          maybeExecuted: false,
+        },
+      );
+    }
     const id = this.#nextId;
     this.#nextId += 2;
     const stream = new Stream(this, id, shape, false);
@@ -254,7 +273,7 @@ export class Connection implements SocketHandler, FrameSink {
     const first = whole ? bodyBytes : MIN_FRAGMENT;
     const { outbox } = this;
     const at = outbox.reserve(Kind.OPEN, flags | (!whole ? Flag.MORE : end ? Flag.END : 0), id, size + first);
-    writeOpen(outbox.buffer, at, target, timeout, metadata, streamArg);
+    writeOpen(outbox.buffer, at, target, Math.min(timeout, MAX_TIMEOUT), metadata, streamArg);
     if (body !== undefined) copyBytes(whole ? body : body.subarray(0, first), outbox.buffer, at + size);
     if (whole) {
       if (body !== undefined) this.messagesSent++;
@@ -489,6 +508,7 @@ export class Connection implements SocketHandler, FrameSink {
     // What its reader has not taken, and perhaps never will, is no matter of the connection any more.
     stream.detach();
     if (!stream.peerReset) this.#mayCross++;
+    if ((stream.id & 1) !== (this.#nextId & 1)) this.#peerStreams--;
     if (stream.shape === Shape.CHANNEL) this.#channels--;
     else if (stream.shape !== Shape.UNARY) this.#streaming--;
     this.#host.onRoom?.(this);
@@ -543,6 +563,10 @@ export class Connection implements SocketHandler, FrameSink {
     if (id <= this.#lastPeerId) throw new Violation(GoawayCode.PROTOCOL_ERROR, `stream id ${id} was used before`);
     const head = this.#head;
     readOpen(bytes, start, end, flags, head);
+    // A peer that keeps to `maxInFlight` has no more than that; what is over on this side alone takes memory, too.
+    if (++this.#peerStreams > 2 * this.limits.maxInFlight) {
+      throw new Violation(GoawayCode.ENHANCE_YOUR_CALM, `${this.#peerStreams} streams that the peer does not end`);
+    }
     this.#lastPeerId = id;
     this.#opened++;
     const stream = new Stream(this, id, head.shape, true);
@@ -599,9 +623,8 @@ export class Connection implements SocketHandler, FrameSink {
   }
 
   #headers(id: number, bytes: Uint8Array, start: number, end: number): void {
-    const stream = this.#find(id);
-    if (stream?.sink === undefined) return;
-    stream.sink.onHeaders(decodeMetadata(bytes, start, end));
+    if (this.role === "server") throw new Violation(GoawayCode.PROTOCOL_ERROR, "HEADERS of a client");
+    this.#find(id)?.receiveHeaders(decodeMetadata(bytes, start, end));
   }
 
   #end(stream: Stream, flags: number, bytes: Uint8Array, start: number, end: number): void {
@@ -617,8 +640,8 @@ export class Connection implements SocketHandler, FrameSink {
     if (granted === 0 && messages === 0) this.glitch("a grant of nothing");
     if (id !== 0) {
       // A stream may be over on this side while the peer's grant is on its way.
-      if (this.#streams.get(id)?.receiveCredit(granted, messages) === false)
-        this.#overdrawn(`stream ${id} was granted too much`);
+      const stream = this.#streams.get(id) ?? (this.#wasOpened(id) ? undefined : this.#find(id));
+      if (stream?.receiveCredit(granted, messages) === false) this.#overdrawn(`stream ${id} was granted too much`);
       return;
     }
     if (!this.sendWindow.add(granted, 0)) this.#overdrawn("the connection was granted too much");
