@@ -77,8 +77,8 @@ export class Stream {
 
   /** A RESET was sent, or waits as the last. */
   #reset = false;
-  /** HEADERS or a message came: HEADERS have no place any more. */
-  #begun = false;
+  /** HEADERS came. */
+  #headed = false;
   #sendWindow: SendWindow | undefined;
   #receiveWindow: ReceiveWindow | undefined;
   /** Whole messages that the reader has not taken. */
@@ -214,7 +214,6 @@ export class Stream {
     const last = (flags & Flag.MORE) === 0;
     if (!last && (flags & Flag.END) !== 0)
       this.connection.violation(GoawayCode.PROTOCOL_ERROR, "MORE and END in one frame");
-    this.#begun = true;
     const size = end - from;
     if (!last && size < MIN_FRAGMENT) this.connection.glitch("a tiny part of a message");
     const cost = this.#receiveWindow === undefined || this.#awaitsArguments ? 0 : this.#charge(size, last);
@@ -229,8 +228,8 @@ export class Stream {
 
   /** Metadata before the first message. */
   receiveHeaders(metadata: Metadata): void {
-    if (this.#begun) this.connection.violation(GoawayCode.PROTOCOL_ERROR, "HEADERS after something else");
-    this.#begun = true;
+    if (this.#headed) this.connection.violation(GoawayCode.PROTOCOL_ERROR, "HEADERS a second time");
+    this.#headed = true;
     this.sink?.onHeaders(metadata);
   }
 
