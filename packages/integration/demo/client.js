@@ -1,10 +1,11 @@
 // The demo's client: calls the server of the port given, and checks every answer.
 const assert = require("node:assert/strict");
 const { Client, RapError } = require("@rap/client");
+const { ClientCryptoProcessor } = require("@rap/plugin-crypto");
 
 const CALLS = 100_000;
 
-async function main(port) {
+async function main(port, secretPort) {
   const client = new Client();
   client.addConn("127.0.0.1", port);
   await client.start();
@@ -50,9 +51,24 @@ async function main(port) {
     step("a session", [await visits(), await visits(), await visits()], [1, 2, 3]);
   });
 
+  await encrypted(secretPort);
+
   const rate = await pipeline(syncSum);
   step(`${CALLS.toLocaleString("en")} pipelined calls`, `${Math.round(rate).toLocaleString("en")} calls/s`);
   await client.stop();
+}
+
+/** A connection on which every byte is encrypted; without the key there is none. */
+async function encrypted(port) {
+  const client = new Client().addConn("127.0.0.1", port);
+  client.loadProcessor([new ClientCryptoProcessor("demo_id", "xxxxxxxxxxxxxxxx")]);
+  await client.start();
+  step("an encrypted call", await client.invokeByName("syncSum", [7, 8]), 15);
+  await client.stop();
+  const stranger = new Client().addConn("127.0.0.1", port);
+  const error = await stranger.start().catch((caught) => caught);
+  step("  and without the key", error.code, "UNAVAILABLE");
+  await stranger.stop();
 }
 
 /** All calls at once, as far as they fit: the client lets the rest wait. */
@@ -94,7 +110,7 @@ async function until(condition) {
   throw new Error("waited in vain");
 }
 
-main(Number(process.argv[2])).catch((error) => {
+main(Number(process.argv[2]), Number(process.argv[3])).catch((error) => {
   console.error(error);
   process.exitCode = 1;
 });

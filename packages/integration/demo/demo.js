@@ -5,9 +5,9 @@ const { join } = require("node:path");
 
 async function main() {
   const server = fork(join(__dirname, "server.js"));
-  const [{ port }] = await once(server, "message");
+  const [{ port, secretPort }] = await once(server, "message");
   console.log(`a server listens on 127.0.0.1:${port}, a client calls it from another process\n`);
-  const client = fork(join(__dirname, "client.js"), [String(port)]);
+  const client = fork(join(__dirname, "client.js"), [String(port), String(secretPort)]);
   const [clientCode] = await once(client, "exit");
   server.kill("SIGTERM");
   const [serverCode, signal] = await once(server, "exit");

@@ -1,4 +1,5 @@
 // The demo's server: plain functions, served on a free port of loopback. Tells its parent the port, stops on SIGTERM.
+const { ServerCryptoProcessor } = require("@rap/plugin-crypto");
 const { Server, context, RapError } = require("@rap/server");
 
 let cleanups = 0;
@@ -34,7 +35,14 @@ async function main() {
   const server = new Server({ port: 0 });
   server.register(functions).registerChannel(shout);
   const { port } = await server.listen();
-  process.send({ port });
+
+  // The same for those who know a key; it stops with the other.
+  const secret = new Server({ port: 0, signals: false });
+  secret.register(functions).loadProcessor([new ServerCryptoProcessor({ demo_id: "xxxxxxxxxxxxxxxx" })]);
+  server.loadAfterStopEvent([() => secret.shutdown()]);
+  const { port: secretPort } = await secret.listen();
+
+  process.send({ port, secretPort });
   await server.runForever();
   process.disconnect();
 }
