@@ -7,7 +7,7 @@ const { contenders } = require("./contenders");
 const { install } = require("./peers/install");
 const { plots } = require("./plot");
 const { line, report } = require("./report");
-const { rounds } = require("./schedule");
+const { paceOf, rounds } = require("./schedule");
 const { workloads } = require("./workloads");
 
 /** `only` and `contenders` are what is measured if the command does not say. */
@@ -43,25 +43,29 @@ async function main() {
   const folder = resolve(values.out ?? (complete ? DOCUMENTED : join(__dirname, "results")));
   if (measured.some(({ kind }) => kind === "peer")) install();
 
-  const results = { machine: machine(), settings, workloads: values.out ? earlier(folder) : {} };
+  const takers = (workload) =>
+    measured.filter(({ name, skip }) => (workload.only?.includes(name) ?? true) && !skip?.includes(workload.name));
+  const steps = (workload) =>
+    takers(workload).length * paceOf(workload, settings).rounds * (workload.points?.length ?? 1);
+  const total = chosen.reduce((sum, workload) => sum + steps(workload), 0);
+  const results = { machine: machine(), workloads: values.out ? earlier(folder) : {} };
   let failures = 0;
-  for (const workload of chosen) {
-    const taking = measured.filter(
-      ({ name, skip }) => (workload.only?.includes(name) ?? true) && !skip?.includes(workload.name),
-    );
+  let finished = 0;
+  for (const { points, ...workload } of chosen) {
     const at = async (point) => {
       console.log(`\n${workload.name}: ${workload.title}${point ? `: ${point.at} ${workload.axis}` : ""}`);
       const task = { ...workload, ...point };
-      const found = await rounds(task, taking, settings, (contender, round, result) => {
+      const found = await rounds(task, takers(workload), settings, (contender, round, result) => {
+        const percent = `${Math.floor((++finished / total) * 100)} %`.padStart(5);
+        if (result === undefined) return;
         if (result.error !== undefined) failures++;
-        console.log(line(contender, task, round, result));
+        console.log(percent + line(contender, task, round, result));
       });
       return { ...point, rounds: found };
     };
-    const { points, ...rest } = workload;
-    results.workloads[workload.name] = points
-      ? { ...rest, points: await inTurn(points, at) }
-      : { ...rest, ...(await at()) };
+    const when = { date: new Date().toISOString(), load: loadavg()[0], pace: paceOf(workload, settings) };
+    const found = points ? { points: await inTurn(points, at) } : await at();
+    results.workloads[workload.name] = { ...workload, ...when, ...found };
     save(folder, results);
   }
   console.log(`\n${report(results)}\nsaved in ${folder}`);

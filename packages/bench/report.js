@@ -18,12 +18,9 @@ function headline(workload, result) {
 }
 
 /** All results as Markdown: first how rap stands, then a table per workload. */
-function report(results) {
-  const { machine, settings, workloads } = results;
+function report({ machine, workloads }) {
   const all = Object.values(workloads);
-  const head =
-    `${machine.date.slice(0, 10)}, Node ${machine.node}, ${machine.cores} × ${machine.cpu}, load ${machine.load.toFixed(1)} ` +
-    `before the start. Medians of ${settings.rounds} rounds of ${settings.ms} ms after ${settings.warmUp} ms of warm-up.`;
+  const head = `Node ${machine.node}, ${machine.cores} × ${machine.cpu}; medians of rounds, ratios within a round.`;
   return `${[head, standing(all), ...all.map(section)].filter(Boolean).join("\n\n")}\n`;
 }
 
@@ -60,12 +57,14 @@ function bestPeer(rounds) {
 }
 
 function section(workload) {
-  const { name, title, points, rounds, kind } = workload;
+  const { name, title, points, rounds, kind, date, load, pace } = workload;
   const columns = points ? pointColumns(workload) : columnsOf[kind ?? "steady"](workload);
   const all = points ? points.flatMap((point) => point.rounds) : rounds;
   const present = contenders.filter((contender) => all.some((round) => round[contender.name] !== undefined));
   const rows = present.map((contender) => [contender.title, ...columns.map(({ cell }) => cell(contender.name))]);
-  return [`### ${name} ${title}`, "", ...markdown(["", ...columns.map(({ head }) => head)], rows)].join("\n");
+  const { rounds: count, ms } = pace;
+  const when = `${date.slice(0, 16).replace("T", " ")} UTC, load ${load.toFixed(1)}, ${count} rounds${kind ? "" : ` of ${ms} ms`}`;
+  return [`### ${name} ${title}`, "", when, "", ...markdown(["", ...columns.map(({ head }) => head)], rows)].join("\n");
 }
 
 const columnsOf = {

@@ -10,20 +10,26 @@ const { Side } = require("./side");
 async function rounds(workload, contenders, settings, onResult) {
   const able = new Set(contenders);
   const all = [];
-  const count = Math.min(settings.rounds, workload.rounds ?? settings.rounds);
-  for (let round = 0; round < count; round++) {
+  const pace = paceOf(workload, settings);
+  for (let round = 0; round < pace.rounds; round++) {
     const results = {};
     const order = round % 2 === 0 ? [...able] : [...able].reverse();
     for (const contender of order) {
       const measure = measures[workload.kind] ?? steady;
-      const result = await measure(workload, contender, settings).catch(({ message }) => ({ error: message }));
+      const result = await measure(workload, contender, pace).catch(({ message }) => ({ error: message }));
       if (result === undefined) able.delete(contender);
       else results[contender.name] = result;
-      if (result !== undefined) onResult(contender, round, result);
+      onResult(contender, round, result);
     }
     all.push(results);
   }
   return all;
+}
+
+/** Settings for a workload, which may ask for less. */
+function paceOf(workload, settings) {
+  const least = (name) => Math.min(settings[name], workload[name] ?? settings[name]);
+  return { ...settings, rounds: least("rounds"), ms: least("ms") };
 }
 
 /** Calls or messages over a time, in processes that nobody used before. */
@@ -131,4 +137,4 @@ async function once(script, args) {
   }
 }
 
-module.exports = { rounds };
+module.exports = { paceOf, rounds };

@@ -11,13 +11,16 @@ const crowd = {
 };
 const large = (size) => ({ maxMessageBytes: size + KiB });
 
+/** At most so much of what takes long or has many points. */
+const brief = { rounds: 3, ms: 1_000 };
+
 /** Who is shown where every contender would be too many. */
 const few = ["rap", "l2", "l2b", "grpc", "birpc", "socketio", "nats", "fastify"];
 
 /**
  * What is measured. `operation` is what a client must be able to do; `kind` says how it is measured and shown, calls
  * if nothing else. A workload with `points` is measured once for each, with the fields of the point on top. `floor` is
- * what rap must reach, as a ratio to others in the same round.
+ * what rap must reach, as a ratio to others in the same round; `rounds` and `ms` are the most that it takes.
  */
 const workloads = [
   {
@@ -87,7 +90,7 @@ const workloads = [
       { at: "2 000", connections: 2_000 },
       { at: "10 000", connections: 10_000 },
     ],
-    rounds: 3,
+    ...brief,
   },
   {
     name: "W9",
@@ -114,7 +117,7 @@ const workloads = [
     axis: "connections",
     points: [1, 2, 4, 8, 16, 32].map((connections) => ({ at: connections, connections, inFlight: 32 * connections })),
     only: few,
-    rounds: 3,
+    ...brief,
   },
   {
     name: "W11-inflight",
@@ -124,7 +127,7 @@ const workloads = [
     axis: "calls in flight",
     points: [1, 10, 100, 1_000, 10_000].map((inFlight) => ({ at: inFlight, inFlight })),
     only: few,
-    rounds: 3,
+    ...brief,
   },
   {
     name: "W11-payload",
@@ -136,7 +139,7 @@ const workloads = [
     axis: "bytes",
     points: [1, 64, KiB, 16 * KiB, 64 * KiB, 256 * KiB, MiB, 4 * MiB, 16 * MiB].map((size) => ({ at: size, size })),
     only: few,
-    rounds: 3,
+    ...brief,
   },
   {
     name: "W11-processes",
@@ -149,7 +152,7 @@ const workloads = [
     axis: "server processes",
     points: [1, 2, 4].map((servers) => ({ at: servers, servers })),
     only: ["rap", "l2", "l2b", "grpc", "socketio", "fastify"],
-    rounds: 3,
+    ...brief,
   },
 ];
 
