@@ -6,7 +6,7 @@ const { parseArgs } = require("node:util");
 const { contenders } = require("./contenders");
 const { install } = require("./peers/install");
 const { plots } = require("./plot");
-const { line, report } = require("./report");
+const { line, report, summary } = require("./report");
 const { paceOf, rounds } = require("./schedule");
 const { workloads } = require("./workloads");
 
@@ -22,7 +22,9 @@ const MODES = {
   },
   smoke: { rounds: 1, warmUp: 50, ms: 150, only: "W1,W2,W4,W5,W6,W7,W9", contenders: "rap,l1,l2,l2b" },
 };
+/** Where the results of everything go, and the page that shows their summary. */
 const DOCUMENTED = join(__dirname, "../../docs/performance");
+const PAGE = join(__dirname, "../../docs/performance.md");
 
 async function main() {
   const { values } = parseArgs({
@@ -117,6 +119,15 @@ function save(folder, results) {
   writeFileSync(join(folder, "results.json"), `${JSON.stringify(results)}\n`);
   writeFileSync(join(folder, "results.md"), report(results));
   for (const [name, svg] of Object.entries(plots(results))) writeFileSync(join(folder, `${name}.svg`), svg);
+  if (folder === DOCUMENTED) writeFileSync(PAGE, withSummary(readFileSync(PAGE, "utf8"), summary(results)));
+}
+
+/** A page with new text between its two comments. */
+function withSummary(page, text) {
+  return page.replace(
+    /(<!-- npm run bench -->)[\s\S]*(<!-- end -->)/,
+    (_, begin, end) => `${begin}\n\n${text}\n\n${end}`,
+  );
 }
 
 main().catch((error) => {

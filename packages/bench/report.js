@@ -19,18 +19,50 @@ function headline(workload, result) {
 
 /** All results as Markdown: first how rap stands, then a table per workload. */
 function report({ machine, workloads }) {
-  const all = Object.values(workloads);
-  const head = `Node ${machine.node}, ${machine.cores} × ${machine.cpu}; medians of rounds, ratios within a round.`;
-  return `${[head, standing(all), ...all.map(section)].filter(Boolean).join("\n\n")}\n`;
+  const sections = Object.values(workloads).map(section);
+  return `${["# Results of the benchmark", summary({ machine, workloads }), ...sections].join("\n\n")}\n`;
 }
 
-/** rap next to the limits and the peers: medians of ratios within a round. */
-function standing(workloads) {
-  const rows = workloads.filter(({ floor }) => floor !== undefined).map(stand);
-  if (rows.length === 0) return undefined;
-  const columns = ["", "of L2", "of L2b", "CPU of L2", "of the best peer", "of grpc-js"];
-  return ["### rap next to the others", "", ...markdown(columns, rows)].join("\n");
+/** How rap stands next to the limits and the peers, and where it is behind one. */
+function summary({ machine, workloads }) {
+  const all = Object.values(workloads);
+  const head = `Node ${machine.node}, ${machine.cores} × ${machine.cpu}; medians of rounds, ratios within a round.`;
+  const rows = all.filter(({ floor }) => floor !== undefined).map(stand);
+  const columns = ["rap's rate", "of L2", "of L2b", "CPU of L2", "of the best peer", "of grpc-js"];
+  const behind = all.flatMap((workload) => parts(workload).flatMap((part) => aheadOfRap(workload, part)));
+  return [
+    head,
+    "",
+    ...(rows.length > 0 ? [...markdown(columns, rows), ""] : []),
+    ...(behind.length > 0
+      ? ["A peer is ahead of rap:", "", ...behind]
+      : ["No peer that was measured is ahead of rap."]),
+  ].join("\n");
 }
+
+/** A sweep has a part per point, any other workload is one. */
+function parts({ points, rounds, axis }) {
+  return points
+    ? points.map((point) => ({ rounds: point.rounds, at: ` at ${point.at} ${axis}` }))
+    : [{ rounds, at: "" }];
+}
+
+/** Lines on the peers that were better than rap in the median of the rounds. */
+function aheadOfRap({ name, kind }, { rounds, at }) {
+  const measure = better[kind ?? "steady"];
+  return contenders
+    .filter((contender) => contender.kind === "peer")
+    .map(({ name: peer, title }) => ({ title, times: ratio(rounds, peer, "rap", measure.value) }))
+    .filter(({ times }) => times !== undefined && (measure.more ? times > 1 : times < 1))
+    .map(({ title, times }) => `- ${name}${at}: ${title}, ${times.toFixed(2)} times rap's ${measure.what}`);
+}
+
+const better = {
+  steady: { what: "rate", more: true, value: ({ rate }) => rate },
+  idle: { what: "memory", more: false, value: ({ kib }) => kib },
+  cold: { what: "time to the first result", more: false, value: ({ ms }) => ms },
+  mixed: { what: "p99 of the small calls", more: false, value: ({ p99 }) => p99 },
+};
 
 function stand({ name, rounds, floor }) {
   const best = bestPeer(rounds);
@@ -64,7 +96,7 @@ function section(workload) {
   const rows = present.map((contender) => [contender.title, ...columns.map(({ cell }) => cell(contender.name))]);
   const { rounds: count, ms } = pace;
   const when = `${date.slice(0, 16).replace("T", " ")} UTC, load ${load.toFixed(1)}, ${count} rounds${kind ? "" : ` of ${ms} ms`}`;
-  return [`### ${name} ${title}`, "", when, "", ...markdown(["", ...columns.map(({ head }) => head)], rows)].join("\n");
+  return [`## ${name} ${title}`, "", when, "", ...markdown(["", ...columns.map(({ head }) => head)], rows)].join("\n");
 }
 
 const columnsOf = {
@@ -197,4 +229,4 @@ function markdown(head, rows) {
   return [cells(head), `|---|${"--:|".repeat(head.length - 1)}`, ...rows.map(cells)];
 }
 
-module.exports = { bestPeer, inUnit, line, report };
+module.exports = { inUnit, line, report, summary };

@@ -1,5 +1,8 @@
 const { join } = require("node:path");
 
+/** Not asked of what differs only in how it handles a message. */
+const VARIANT = ["W8", "W9", "W10"];
+
 /**
  * Who is measured. A contender's file gives, for its options, `{ serve, connect, inProcess?, elsewhere? }`:
  *
@@ -17,13 +20,21 @@ const contenders = [
   { name: "rap-memory", kind: "rap", title: "rap in one process", file: "rap.js", options: { transport: "memory" } },
   { name: "rap-tls", kind: "rap", title: "rap over TLS", file: "rap.js", options: { transport: "tls" } },
   { name: "rap-crypto", kind: "rap", title: "rap with plugin-crypto", file: "rap.js", options: { crypto: true } },
-  { name: "rap-msgpackr", kind: "rap", title: "rap with codec-msgpackr", file: "rap.js", options: { msgpackr: true } },
+  {
+    name: "rap-msgpackr",
+    kind: "rap",
+    title: "rap with codec-msgpackr",
+    file: "rap.js",
+    options: { msgpackr: true },
+    skip: VARIANT,
+  },
   {
     name: "rap-layered",
     kind: "rap",
     title: "rap, a middleware and a processor",
     file: "rap.js",
     options: { layered: true },
+    skip: VARIANT,
   },
   { name: "socket", kind: "limit", title: "bare socket", file: "socket.js" },
   { name: "l1", kind: "limit", title: "L1 bare echo", file: "l1.js" },
