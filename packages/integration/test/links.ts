@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client, type ClientOptions } from "@rap/client";
+import { Client, type ClientOptions, type Processor } from "@rap/client";
 import { defaultLogger } from "@rap/core";
+import { ClientCryptoProcessor, ServerCryptoProcessor } from "@rap/plugin-crypto";
 import { Server, type ServerOptions } from "@rap/server";
 import { memory } from "@rap/transport";
 import { type Certificates, certificates } from "../../transport/test/certificates";
@@ -34,7 +35,7 @@ export function identities(): Promise<Certificates> {
   return issued;
 }
 
-/** Every transport of ours. */
+/** Every transport of ours, and what may be on top of one. */
 export const LINKS: readonly Link[] = [
   {
     name: "TCP",
@@ -72,7 +73,18 @@ export const LINKS: readonly Link[] = [
       return pair(server, { target: server.address!, transports: [transport], ...options?.client });
     },
   },
+  {
+    name: "TCP, encrypted with a shared key",
+    open: async (register, options) => {
+      const server = newServer(register, options?.server).loadProcessor([new ServerCryptoProcessor({ id: KEY })]);
+      await server.listen({ port: 0 });
+      const processor = new ClientCryptoProcessor("id", KEY);
+      return pair(server, { target: server.address!, ...options?.client }, undefined, processor);
+    },
+  },
 ];
+
+const KEY = "0123456789abcdef";
 
 /** Resolves once `condition` holds; the test's own timeout bounds the wait. */
 export async function until(condition: () => boolean): Promise<void> {
@@ -101,8 +113,13 @@ function newServer(register: (server: Server) => unknown, options: ServerOptions
   return server;
 }
 
-async function pair(server: Server, options: ClientOptions, done?: () => void): Promise<Pair> {
-  const client = await new Client(options).start();
+async function pair(
+  server: Server,
+  options: ClientOptions,
+  done?: () => void,
+  ...processors: Processor[]
+): Promise<Pair> {
+  const client = await new Client(options).loadProcessor(processors).start();
   return {
     server,
     client,
