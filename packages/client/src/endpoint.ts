@@ -174,7 +174,9 @@ export class Endpoint implements ConnectionHost {
 
   #dialError(error: unknown): RapError {
     if (RapError.is(error)) return error;
-    const message = `cannot connect to ${this.address}: ${messageOf(error)}`;
+    const reason = messageOf(error);
+    // Our own transports say it themselves.
+    const message = reason.includes(this.address) ? reason : `cannot connect to ${this.address}: ${reason}`;
     return new RapError("UNAVAILABLE", message, { cause: error, origin: "transport", maybeExecuted: false });
   }
 }

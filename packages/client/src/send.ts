@@ -419,9 +419,10 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
       }
     } catch (error) {
       if (this.settled) return;
-      const cause = RapError.is(error) ? error : localError(error);
       stream.reset(new RapError("CANCELLED", `the caller's stream failed: ${messageOf(error)}`));
-      this.fail(cause);
+      const failure = localError(error);
+      // The function runs already, whatever the error says of another call.
+      this.fail(new RapError(failure.code, failure.message, { cause: error, ...failure, maybeExecuted: true }));
     }
   }
 
@@ -520,7 +521,7 @@ function iterate(source: AsyncIterable<unknown> | Iterable<unknown>): AsyncItera
   };
 }
 
-/** An error of this side, before anything was sent. */
+/** An error of this side; one that is no RapError came before anything was sent. */
 function localError(error: unknown): RapError {
   if (RapError.is(error)) return error;
   const invalid = CodecError.is(error) || (error as { code?: unknown })?.code === "ERR_RAP_METADATA";

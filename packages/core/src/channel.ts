@@ -37,6 +37,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   readonly #inbox: Inbox<In>;
   readonly #gate = new Gate();
   readonly #outbound: ((body: unknown, metadata: Metadata | undefined) => Awaitable<Envelope>) | undefined;
+  #opening: (() => void) | undefined;
   /** The last of the writes that wait. */
   #line: Promise<void> | undefined;
   readonly #over = new AbortController();
@@ -47,17 +48,22 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   #peerEnded = false;
   #error: RapError | undefined;
 
-  /** `outbound` takes what is written through the processors; undefined when there are none. */
+  /**
+   * `outbound` takes what is written through the processors; undefined when there are none. `opening` is called once,
+   * before anything of this side leaves.
+   */
   constructor(
     port: Port,
     codec: Codec,
     clock: Clock,
     metadata: Metadata | undefined,
     outbound: ((body: unknown, metadata: Metadata | undefined) => Awaitable<Envelope>) | undefined,
+    opening?: () => void,
   ) {
     this.#port = port;
     this.#codec = codec;
     this.#outbound = outbound;
+    this.#opening = opening;
     this.metadata = metadata ?? new Metadata();
     this.#inbox = new Inbox<In>((cost) => port.consumed(cost), clock);
     this.#closed = new Promise((resolve) => {
@@ -136,6 +142,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   async end(): Promise<void> {
     if (this.#localEnded || this.#error !== undefined) return;
     this.#localEnded = true;
+    this.begin();
     this.#port.end();
     this.#settleIfOver();
   }
@@ -145,6 +152,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     if (reason === undefined) {
       this.#localEnded = true;
       this.#peerEnded = true;
+      this.begin();
       this.#port.finish();
       this.#inbox.end();
       this.#inbox.clear();
@@ -185,6 +193,13 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   }
 
   // From the owner.
+
+  /** Something of this side is about to leave. */
+  begin(): void {
+    const opening = this.#opening;
+    this.#opening = undefined;
+    opening?.();
+  }
 
   /** A message came. */
   receive(body: In, metadata: Metadata | undefined, cost: number): void {
@@ -232,7 +247,9 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
       const what = this.closed ? "the channel is closed" : "this side of the channel has ended";
       throw new RapError("FAILED_PRECONDITION", what);
     }
-    this.#writable = this.#port.send(this.#encode(body), false, false, metadata);
+    const bytes = this.#encode(body);
+    this.begin();
+    this.#writable = this.#port.send(bytes, false, false, metadata);
   }
 
   /** Writes that nobody awaited keep their order, whoever has to wait for room or for a processor. */

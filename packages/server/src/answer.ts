@@ -515,6 +515,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
       this.#connection.server.clock,
       this.#metadata,
       this.#connection.server.processors === undefined ? undefined : (body, metadata) => this.#outbound(body, metadata),
+      () => void this.#sendHeaders(),
     );
     // The function runs when the frame that opened the channel was handled whole.
     queueMicrotask(() => void this.#runChannel(this.#channel!));
@@ -524,14 +525,17 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     if (this.#cancelled !== undefined && !this.#callerLeft) return this.#finish(this.#cancelled);
     try {
       await callScope.run(this, invoke, this, [channel]);
-      if (this.#cancelled === undefined) this.#stream.finish();
+      if (this.#cancelled === undefined) {
+        channel.begin();
+        this.#stream.finish();
+      }
       await channel.close();
     } catch (error) {
       if (this.#cancelled === undefined) {
         const failure = failureOf(error, this.#method.target, this.#connection);
-        this.#stream.fail(failure);
+        this.#finish(failure);
         channel.fail(failure);
-        return this.#release(failure);
+        return;
       }
     }
     if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
