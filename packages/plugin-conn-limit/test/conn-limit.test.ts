@@ -6,8 +6,8 @@ import { createContainer } from "@rap/core/container";
 import type { Clock } from "@rap/protocol";
 import { Server } from "@rap/server";
 import fc from "fast-check";
+import { until, visit } from "../../integration/test/visit";
 import { type ConnLimitInfo, ConnLimitMiddleware, type ConnStore, MemoryConnStore } from "../src";
-import { until, visit } from "./visit";
 
 middlewareCompliance("ConnLimitMiddleware", () => new ConnLimitMiddleware());
 middlewareCompliance("ConnLimitMiddleware of one at a time, without a block", () => {

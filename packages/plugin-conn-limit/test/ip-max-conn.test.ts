@@ -4,8 +4,8 @@ import { middlewareCompliance } from "@rap/core/compliance";
 import { Server } from "@rap/server";
 import { createClient } from "redis";
 import { REDIS_TIMEOUT, type RedisServer, startRedis } from "../../integration/test/redis";
+import { until, visit } from "../../integration/test/visit";
 import { ConnLimitMiddleware, type IpMaxConnInfo, IpMaxConnMiddleware, MemoryConnStore, RedisConnStore } from "../src";
-import { until, visit } from "./visit";
 
 middlewareCompliance("IpMaxConnMiddleware", () => new IpMaxConnMiddleware(), {
   refuses: [{ remoteAddress: "elsewhere", local: false }],
