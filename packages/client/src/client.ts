@@ -10,6 +10,7 @@ import {
   RANDOM,
   runEvents,
   runInScope,
+  StreamChannel,
   startParts,
   stopParts,
   type Token,
@@ -427,6 +428,8 @@ export class Client implements AsyncDisposable {
       throw error;
     }
     await channel.close();
+    // The function failed, and the handler did not come across it.
+    if (channel instanceof StreamChannel && channel.untold !== undefined) throw channel.untold;
   }
 }
 

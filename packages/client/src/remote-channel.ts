@@ -1,5 +1,5 @@
-import { StreamChannel } from "@rap/core";
-import { type Channel, type Metadata, type RapError, Shape } from "@rap/protocol";
+import { type Envelope, StreamChannel } from "@rap/core";
+import { type Channel, type Metadata, messageOf, RapError, Shape } from "@rap/protocol";
 import type { ClientCore } from "./pool";
 import { OutgoingCall, type Target } from "./send";
 
@@ -25,13 +25,22 @@ export class ChannelCall extends OutgoingCall {
       this.stream!,
       this.codec,
       this.core.clock,
-      undefined,
-      this.core.processors === undefined ? undefined : (body, metadata) => this.outbound(body, metadata),
+      this.core.processors === undefined
+        ? undefined
+        : { outbound: (body, metadata) => this.#outboundOrFailure(body, metadata) },
     );
     this.#channel = channel;
     // However it ends, by either side, the call's timers and listeners end with it.
     void channel.waitClose().then(() => this.settle());
     this.#resolve(channel);
+  }
+
+  async #outboundOrFailure(body: unknown, metadata: Metadata | undefined): Promise<Envelope> {
+    try {
+      return await this.outbound(body, metadata);
+    } catch (error) {
+      throw RapError.is(error) ? error : new RapError("INTERNAL", messageOf(error), { cause: error });
+    }
   }
 
   override onHeaders(metadata: Metadata): void {

@@ -11,3 +11,14 @@ export function abortError(signal: AbortSignal, maybeExecuted = true): RapError 
   const code = RapError.from(reason).code === "DEADLINE_EXCEEDED" ? "DEADLINE_EXCEEDED" : "CANCELLED";
   return new RapError(code, `the call was aborted: ${messageOf(reason)}`, init);
 }
+
+/** What `promise` gives, or a rejection with `abortError` if `signal` fires first. */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(abortError(signal));
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}

@@ -11,7 +11,7 @@ import {
   type ReadOptions,
   toMetadata,
 } from "@rap/protocol";
-import { abortError } from "./abort";
+import { abortError, unlessAborted } from "./abort";
 import { Gate } from "./gate";
 import { Inbox, InboxIterator } from "./inbox";
 import type { Envelope } from "./processor";
@@ -29,6 +29,23 @@ export interface Port {
   consumed(cost: number): void;
 }
 
+/** What a side has of its own for a channel. */
+export interface ChannelParts {
+  /** What the peer sent when it opened the channel. */
+  readonly metadata?: Metadata | undefined;
+  /**
+   * Takes what is written through the processors; undefined when there are none. It rejects with a RapError, with which
+   * the channel then ends.
+   */
+  readonly outbound?: ((body: unknown, metadata: Metadata | undefined) => Awaitable<Envelope>) | undefined;
+  /** Sends what goes before the first message. */
+  readonly beforeFirst?: (() => void) | undefined;
+  /** Whose fault it is if a message cannot be encoded. Default `INVALID_ARGUMENT`: that of who wrote it. */
+  readonly unsendable?: "INVALID_ARGUMENT" | "INTERNAL";
+  /** What goes with the end of this side. */
+  readonly trailers?: (() => Metadata | undefined) | undefined;
+}
+
 /** A channel over a stream: the same on both sides. Its owner feeds it what comes on the stream. */
 export class StreamChannel<In, Out> implements Channel<In, Out> {
   readonly metadata: Metadata;
@@ -36,35 +53,34 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   readonly #codec: Codec;
   readonly #inbox: Inbox<In>;
   readonly #gate = new Gate();
-  readonly #outbound: ((body: unknown, metadata: Metadata | undefined) => Awaitable<Envelope>) | undefined;
-  #opening: (() => void) | undefined;
+  readonly #outbound: ChannelParts["outbound"];
+  readonly #unsendable: "INVALID_ARGUMENT" | "INTERNAL";
+  readonly #trailers: ChannelParts["trailers"];
+  #beforeFirst: ChannelParts["beforeFirst"];
   /** The last of the writes that wait. */
   #line: Promise<void> | undefined;
   readonly #over = new AbortController();
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
   #writable = true;
+  /** No more writes from this side; those in line still go. */
+  #ending = false;
   #localEnded = false;
   #peerEnded = false;
   #error: RapError | undefined;
+  /** Whether it was this side that closed the channel because of the error. */
+  #own = false;
+  /** Whether a write was told of the error. */
+  #told = false;
 
-  /**
-   * `outbound` takes what is written through the processors; undefined when there are none. `opening` is called once,
-   * before anything of this side leaves.
-   */
-  constructor(
-    port: Port,
-    codec: Codec,
-    clock: Clock,
-    metadata: Metadata | undefined,
-    outbound: ((body: unknown, metadata: Metadata | undefined) => Awaitable<Envelope>) | undefined,
-    opening?: () => void,
-  ) {
+  constructor(port: Port, codec: Codec, clock: Clock, parts: ChannelParts = {}) {
     this.#port = port;
     this.#codec = codec;
-    this.#outbound = outbound;
-    this.#opening = opening;
-    this.metadata = metadata ?? new Metadata();
+    this.#outbound = parts.outbound;
+    this.#beforeFirst = parts.beforeFirst;
+    this.#trailers = parts.trailers;
+    this.#unsendable = parts.unsendable ?? "INVALID_ARGUMENT";
+    this.metadata = parts.metadata ?? new Metadata();
     this.#inbox = new Inbox<In>((cost) => port.consumed(cost), clock);
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
@@ -83,9 +99,19 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     return this.#over.signal;
   }
 
+  get error(): RapError | undefined {
+    return this.#own ? undefined : this.#error;
+  }
+
+  /** The error that ended the channel, if no read and no write was told of it. */
+  get untold(): RapError | undefined {
+    return this.#told || this.#inbox.told ? undefined : this.error;
+  }
+
   write(body: Out, options?: { metadata?: MetadataInit; signal?: AbortSignal }): Promise<void> {
+    if (this.#ending || !this.#open) return this.#refuse();
     if (options !== undefined || this.#line !== undefined || !this.#writable || this.#outbound !== undefined) {
-      return this.#write(body, options);
+      return this.#forgiven(this.#write(body, options));
     }
     // What is sent at once needs no promise of its own.
     try {
@@ -93,21 +119,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     } catch (error) {
       return Promise.reject(error as Error);
     }
-    return this.#writable ? SENT : this.#untilWritable(undefined);
-  }
-
-  async #write(body: Out, options: { metadata?: MetadataInit; signal?: AbortSignal } = {}): Promise<void> {
-    options.signal?.throwIfAborted();
-    const metadata = toMetadata(options.metadata);
-    if (this.#line === undefined && this.#writable && this.#outbound === undefined) this.#send(body, metadata);
-    else await this.#inLine(body, metadata, options.signal);
-    await this.#untilWritable(options.signal);
-  }
-
-  /** Resolves when the peer has granted room for another message. */
-  async #untilWritable(signal: AbortSignal | undefined): Promise<void> {
-    while (!this.#writable && this.#open) await this.#room(signal);
-    if (this.#error !== undefined) throw this.#error;
+    return this.#writable ? SENT : this.#forgiven(this.#untilWritable(undefined));
   }
 
   async read(options?: ReadOptions): Promise<Message<In>> {
@@ -121,10 +133,10 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   }
 
   async loop(flag = true): Promise<boolean> {
-    if (!flag || this.closed) return false;
+    if (!flag || this.#inbox.done) return false;
     // A loop that only writes must not keep the end of the channel from being noticed.
     if (this.#inbox.size === 0) await nextTurn();
-    return !this.closed && !this.#inbox.done;
+    return !this.#inbox.done;
   }
 
   iter(): AsyncIterableIterator<Message<In>> {
@@ -140,28 +152,31 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   }
 
   async end(): Promise<void> {
-    if (this.#localEnded || this.#error !== undefined) return;
+    if (this.#ending || !this.#open) return;
+    this.#ending = true;
+    if (this.#line !== undefined) await this.#line;
+    if (!this.#open) return;
     this.#localEnded = true;
-    this.begin();
-    this.#port.end();
+    this.#begin();
+    this.#port.end(this.#trailers?.());
     this.#settleIfOver();
   }
 
   async close(reason?: unknown): Promise<void> {
+    if (this.closed) return this.#inbox.discard();
+    if (reason !== undefined) return this.#abort(reason);
+    this.#ending = true;
+    this.#inbox.end();
+    this.#inbox.discard();
+    if (this.#line !== undefined) await this.#line;
     if (this.closed) return;
-    if (reason === undefined) {
-      this.#localEnded = true;
-      this.#peerEnded = true;
-      this.begin();
-      this.#port.finish();
-      this.#inbox.end();
-      this.#inbox.clear();
-      this.#settleIfOver();
-      return;
-    }
-    const error = RapError.is(reason) ? reason : new RapError("CANCELLED", String(reason));
-    this.#port.fail(error);
-    this.fail(error);
+    this.#peerEnded = true;
+    this.#begin();
+    const trailers = this.#localEnded ? undefined : this.#trailers?.();
+    if (trailers !== undefined) this.#port.end(trailers);
+    this.#localEnded = true;
+    this.#port.finish();
+    this.#settleIfOver();
   }
 
   waitClose(): Promise<void> {
@@ -185,6 +200,10 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
       { highWaterMark: 0 },
     );
     const writable = new WritableStream<Out>({
+      start: (controller) => {
+        // Not only with the next write: what is piped here may be silent for long.
+        this.signal.addEventListener("abort", () => controller.error(this.signal.reason), { once: true });
+      },
       write: (body) => this.write(body),
       close: () => this.end(),
       abort: (reason) => this.close(reason ?? "the writer gave up"),
@@ -193,13 +212,6 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   }
 
   // From the owner.
-
-  /** Something of this side is about to leave. */
-  begin(): void {
-    const opening = this.#opening;
-    this.#opening = undefined;
-    opening?.();
-  }
 
   /** A message came. */
   receive(body: In, metadata: Metadata | undefined, cost: number): void {
@@ -223,7 +235,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
 
   /** The conversation is over because of an error. */
   fail(error: RapError): void {
-    if (this.#error !== undefined) return;
+    if (this.closed) return;
     this.#error = error;
     this.#inbox.end(error);
     this.#gate.open();
@@ -241,15 +253,69 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     return this.#error === undefined && !this.#localEnded;
   }
 
+  async #write(body: Out, options: { metadata?: MetadataInit; signal?: AbortSignal } = {}): Promise<void> {
+    const { signal } = options;
+    if (signal?.aborted) throw abortError(signal, false);
+    const metadata = toMetadata(options.metadata);
+    if (this.#line === undefined && this.#writable && this.#outbound === undefined) this.#send(body, metadata);
+    else await this.#inLine(body, metadata, signal);
+    await this.#untilWritable(signal);
+  }
+
+  /** Resolves when the peer has granted room for another message. */
+  async #untilWritable(signal: AbortSignal | undefined): Promise<void> {
+    while (!this.#writable && this.#open) await unlessAborted(this.#gate.wait(), signal);
+    if (this.#error !== undefined) throw this.#tell(this.#error);
+  }
+
   #send(body: unknown, metadata: Metadata | undefined): void {
-    if (this.#error !== undefined) throw this.#error;
-    if (this.#localEnded) {
-      const what = this.closed ? "the channel is closed" : "this side of the channel has ended";
-      throw new RapError("FAILED_PRECONDITION", what);
-    }
+    if (!this.#open) throw this.#refusal();
     const bytes = this.#encode(body);
-    this.begin();
+    this.#begin();
     this.#writable = this.#port.send(bytes, false, false, metadata);
+  }
+
+  #begin(): void {
+    const beforeFirst = this.#beforeFirst;
+    this.#beforeFirst = undefined;
+    beforeFirst?.();
+  }
+
+  #refuse(): Promise<never> {
+    const refused = Promise.reject(this.#refusal());
+    // The peer may leave at any time: that must be no unhandled rejection of a write that nobody awaited.
+    if (!this.#ending && !this.#open && !this.#own) refused.catch(() => undefined);
+    return refused;
+  }
+
+  #refusal(): RapError {
+    if (this.#error !== undefined) return this.#tell(this.#error);
+    const what = this.closed ? "the channel is closed" : "this side of the channel has ended";
+    return new RapError("FAILED_PRECONDITION", what, { maybeExecuted: false });
+  }
+
+  /** A write whose rejection needs no handler if the channel is over. */
+  #forgiven(write: Promise<void>): Promise<void> {
+    const forgiven: Promise<void> = new Promise((resolve, reject) => {
+      write.then(resolve, (error: Error) => {
+        if (!this.#open) forgiven.catch(() => undefined);
+        reject(error);
+      });
+    });
+    return forgiven;
+  }
+
+  #tell(error: RapError): RapError {
+    this.#told = true;
+    return error;
+  }
+
+  #abort(reason: unknown): void {
+    const error = RapError.is(reason) ? reason : new RapError("CANCELLED", String(reason));
+    this.#own = true;
+    this.#port.fail(error);
+    this.fail(error);
+    this.#inbox.discard();
   }
 
   /** Writes that nobody awaited keep their order, whoever has to wait for room or for a processor. */
@@ -261,16 +327,30 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     });
     this.#line = mine;
     try {
-      await before;
-      while (!this.#writable && this.#open) await this.#room(signal);
+      if (before !== undefined) await unlessAborted(before, signal);
+      while (!this.#writable && this.#open) await unlessAborted(this.#gate.wait(), signal);
       if (this.#outbound === undefined) this.#send(body, metadata);
       else {
-        const message = await this.#outbound(body, metadata);
+        const message = await this.#process(body, metadata);
         this.#send(message.body, message.metadata.size > 0 ? message.metadata : undefined);
       }
     } finally {
-      leave();
-      if (this.#line === mine) this.#line = undefined;
+      // Who gives up does not let those behind it go before those in front.
+      void Promise.resolve(before).then(leave);
+      void mine.then(() => {
+        if (this.#line === mine) this.#line = undefined;
+      });
+    }
+  }
+
+  async #process(body: unknown, metadata: Metadata | undefined): Promise<Envelope> {
+    try {
+      return await this.#outbound!(body, metadata);
+    } catch (error) {
+      const failure = RapError.from(error);
+      this.#port.fail(failure);
+      this.fail(failure);
+      throw this.#tell(failure);
     }
   }
 
@@ -279,23 +359,8 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
       return this.#codec.encode(body, "message");
     } catch (error) {
       if (CodecError.is(error))
-        throw new RapError("INVALID_ARGUMENT", error.message, { cause: error, maybeExecuted: false });
+        throw new RapError(this.#unsendable, error.message, { cause: error, maybeExecuted: false });
       throw error;
-    }
-  }
-
-  /** Waits for room, or rejects when the signal fires first. */
-  async #room(signal: AbortSignal | undefined): Promise<void> {
-    if (signal === undefined) return this.#gate.wait();
-    let onAbort!: () => void;
-    const aborted = new Promise<never>((_, reject) => {
-      onAbort = () => reject(abortError(signal));
-      signal.addEventListener("abort", onAbort, { once: true });
-    });
-    try {
-      await Promise.race([this.#gate.wait(), aborted]);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
     }
   }
 

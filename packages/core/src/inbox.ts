@@ -19,9 +19,12 @@ export class Inbox<T> {
   #seq = 0;
   #waiters: Waiter<T>[] = [];
   #ended = false;
+  #discards = false;
   #error: RapError | undefined;
+  /** Whether a reader was told of the error that the call ended with. */
+  told = false;
 
-  /** `taken` is told the cost of every message that was read. */
+  /** `taken` is told the cost of every message that was read or discarded. */
   constructor(taken: (cost: number) => void, clock: Clock) {
     this.#taken = taken;
     this.#clock = clock;
@@ -37,6 +40,7 @@ export class Inbox<T> {
   }
 
   push(body: T, metadata: Metadata | undefined, cost: number): void {
+    if (this.#discards) this.#taken(cost);
     if (this.#ended) return;
     const message = new Received(body, metadata, this.#seq++);
     const waiter = this.#waiters.shift();
@@ -58,7 +62,7 @@ export class Inbox<T> {
     this.#waiters = [];
     for (const waiter of waiters) {
       if (error === undefined) waiter.resolve(undefined);
-      else waiter.reject(error);
+      else waiter.reject(this.#tell(error));
     }
   }
 
@@ -67,6 +71,13 @@ export class Inbox<T> {
     this.#messages = [];
     this.#costs = [];
     this.#first = 0;
+  }
+
+  /** Forgets what was not read, and takes what still comes from the sender, so that it is not held up. */
+  discard(): void {
+    for (const cost of this.#costs.slice(this.#first)) this.#taken(cost);
+    this.clear();
+    this.#discards = true;
   }
 
   /** The next message if it is there already. */
@@ -84,13 +95,18 @@ export class Inbox<T> {
   next(options?: ReadOptions): Promise<Message<T> | undefined> {
     const message = this.take();
     if (message !== undefined) return Promise.resolve(message);
-    if (this.#error !== undefined) return Promise.reject(this.#error);
+    if (this.#error !== undefined) return Promise.reject(this.#tell(this.#error));
     if (this.#ended) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
       const waiter = { resolve, reject };
       this.#waiters.push(waiter);
       if (options !== undefined) this.#bound(waiter, options);
     });
+  }
+
+  #tell(error: RapError): RapError {
+    this.told = true;
+    return error;
   }
 
   /** Lets a waiter give up on a signal or after a time; what comes then is for the next reader. */

@@ -1,4 +1,4 @@
-export { abortError } from "./abort";
+export { abortError, unlessAborted } from "./abort";
 export { type Port, StreamChannel } from "./channel";
 export type { Container } from "./container";
 export {

@@ -1,3 +1,4 @@
+import type { RapError } from "./error";
 import type { Metadata, MetadataInit } from "./metadata";
 
 // biome-ignore lint/suspicious/noExplicitAny: the one place that says "any function"
@@ -25,25 +26,37 @@ export interface ReadOptions {
 export interface Channel<In = unknown, Out = unknown> extends AsyncIterable<In>, AsyncDisposable {
   readonly id: number;
   readonly closed: boolean;
+  /**
+   * The error that ended the channel, of the peer or of the connection: undefined while it is open, after a clean end,
+   * and when this side closed it.
+   */
+  readonly error: RapError | undefined;
   /** Fires when the conversation ends, for whatever reason. */
   readonly signal: AbortSignal;
   /** Metadata that the peer opened the channel with (server) or answered with (client). */
   readonly metadata: Metadata;
-  /** Sends a message; resolves when the peer granted room, so awaiting it is the back-pressure. */
+  /**
+   * Sends a message; resolves when the peer granted room, so awaiting it is the back-pressure. Messages go in the order
+   * of the calls. Rejects with the error that ended the channel, with `FAILED_PRECONDITION` when this side has ended or
+   * the channel is closed, with `INVALID_ARGUMENT` for what cannot be sent.
+   */
   write(body: Out, options?: { metadata?: MetadataInit; signal?: AbortSignal }): Promise<void>;
   /** The next message. Rejects with `OUT_OF_RANGE` when the peer ended, or with the error that ended the channel. */
   read(options?: ReadOptions): Promise<Message<In>>;
   /** The body of the next message. */
   readBody(options?: ReadOptions): Promise<In>;
-  /** `while (await channel.loop(n < 3))`: false once the channel is closed or `flag` is false. */
+  /** `while (await channel.loop(n < 3))`: false when `flag` is, or once the peer has ended and all it sent was read. */
   loop(flag?: boolean): Promise<boolean>;
   /** The messages until the peer ends. */
   iter(): AsyncIterableIterator<Message<In>>;
   /** The bodies until the peer ends; the same as `for await (const body of channel)`. */
   iterBody(): AsyncIterableIterator<In>;
-  /** Half-close: no more writes from this side, reading goes on. */
+  /** Half-close: after what was written nothing more comes from this side; reading goes on. */
   end(): Promise<void>;
-  /** Ends both directions; the peer's reads fail with `reason`, or just end without one. */
+  /**
+   * Ends both directions. Without a reason the peer gets what was written, and then its reads just end; with one they
+   * fail: with a `RapError` as it is, with anything else as `CANCELLED` and its text.
+   */
   close(reason?: unknown): Promise<void>;
   /** Resolves once both sides are done. */
   waitClose(): Promise<void>;

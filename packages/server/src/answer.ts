@@ -498,6 +498,14 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     return this.#connection.server.processors!.outbound("onResponse", this.envelope(body, metadata ?? new Metadata()));
   }
 
+  async #outboundOrFailure(body: unknown, metadata: Metadata | undefined): Promise<Envelope> {
+    try {
+      return await this.#outbound(body, metadata);
+    } catch (error) {
+      throw failureOf(error, this.#method.target, this.#connection);
+    }
+  }
+
   /** Lets a generator that is not wanted any more run its `finally`. Called inside the call's scope. */
   async endIterator(): Promise<void> {
     try {
@@ -509,14 +517,14 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   #openChannel(): void {
     this.#started = true;
-    this.#channel = new StreamChannel(
-      this.#stream,
-      this.codec,
-      this.#connection.server.clock,
-      this.#metadata,
-      this.#connection.server.processors === undefined ? undefined : (body, metadata) => this.#outbound(body, metadata),
-      () => void this.#sendHeaders(),
-    );
+    const { clock, processors } = this.#connection.server;
+    this.#channel = new StreamChannel(this.#stream, this.codec, clock, {
+      metadata: this.#metadata,
+      outbound: processors === undefined ? undefined : (body, metadata) => this.#outboundOrFailure(body, metadata),
+      unsendable: "INTERNAL",
+      beforeFirst: () => this.#sendHeaders(),
+      trailers: () => (this.#trailers?.size ? this.#trailers : undefined),
+    });
     // The function runs when the frame that opened the channel was handled whole.
     queueMicrotask(() => void this.#runChannel(this.#channel!));
   }
@@ -525,17 +533,12 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     if (this.#cancelled !== undefined && !this.#callerLeft) return this.#finish(this.#cancelled);
     try {
       await callScope.run(this, invoke, this, [channel]);
-      if (this.#cancelled === undefined) {
-        channel.begin();
-        this.#stream.finish();
-      }
       await channel.close();
     } catch (error) {
       if (this.#cancelled === undefined) {
         const failure = failureOf(error, this.#method.target, this.#connection);
-        this.#finish(failure);
         channel.fail(failure);
-        return;
+        return this.#finish(failure);
       }
     }
     if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);

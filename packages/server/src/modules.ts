@@ -3,7 +3,7 @@ import { realpath, stat } from "node:fs/promises";
 import { extname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { runInThisContext } from "node:vm";
-import { abortError } from "@rap/core";
+import { abortError, unlessAborted } from "@rap/core";
 import { type AnyFn, LIMITS, messageOf, RapError } from "@rap/protocol";
 
 /** What `registry/load` and `registry/reload` may load. */
@@ -123,14 +123,6 @@ function nodeLoader(): Loader {
   const require = getBuiltinModule("node:module").createRequire(__filename);
   // The way to it is the same from src and from dist.
   return require(join(__dirname, "../src/import.js")) as Loader;
-}
-
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }
 
 function realFolder(folder: string): string {

@@ -147,7 +147,7 @@ export class Stream {
 
   /** Half-close: after what was sent, nothing more comes from this side. */
   end(trailers?: Metadata): void {
-    if (this.localDone) return;
+    if (this.localDone || this.pending.at(-1)?.end === true) return;
     const block = trailers === undefined ? NONE : metadataBlock(trailers);
     this.#control(Kind.END, block.length > 0 ? Flag.METADATA : 0, block, true);
   }
