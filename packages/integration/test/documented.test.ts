@@ -34,6 +34,13 @@ describe("docs/errors.md has", () => {
   });
 });
 
+test("README.md shows the steps of the demo in their order", () => {
+  const steps = [...read("packages/integration/demo/client.js").matchAll(/\bstep\("([^"]+)"/g)].map(([, step]) => step);
+  const [, output = ""] = /```\n(a server listens on [\s\S]*?)```/.exec(read("README.md")) ?? [];
+  const lines = output.split("\n").map((line) => line.slice(0, 42).trimEnd());
+  expect(lines.filter((line) => steps.includes(line))).toEqual(steps);
+});
+
 test("docs/security.md names the limits that nothing reads", () => {
   const code = files.filter(({ name, file }) => name !== "protocol" || file !== "limits.ts").map(({ text }) => text);
   const unread = Object.keys(LIMITS).filter((limit) => !code.some((text) => new RegExp(`\\b${limit}\\b`).test(text)));
