@@ -1,159 +1,43 @@
 import { describe, expect, jest, test } from "@jest/globals";
 import { type Channel, Client } from "@rap/client";
-import {
-  CODES,
-  type Code,
-  codeFromNumber,
-  decodeError,
-  encodeFrame,
-  Flag,
-  type Frame,
-  goawayName,
-  type Hello,
-  Kind,
-  type Limits,
-  Metadata,
-  msgpack,
-  PREAMBLE,
-  Shape,
-  writeHead,
-} from "@rap/protocol";
+import { Flag, type Frame, type Hello, Kind, type Limits, Metadata, PREAMBLE, Shape } from "@rap/protocol";
 import { context, Server } from "@rap/server";
 import { tcp } from "@rap/transport";
-import { helloOf, RawPeer } from "../../transport/test/link";
+import { RawPeer } from "../../transport/test/link";
+import {
+  BAD,
+  block,
+  call,
+  channel,
+  credit,
+  data,
+  encoded,
+  end,
+  expectOutcome,
+  FRAMES,
+  fine,
+  goaway,
+  greet,
+  HELLO,
+  KiB,
+  NONE,
+  never,
+  ONE_GLITCH,
+  type Outcome,
+  PING,
+  raw,
+  reset,
+  SHORT,
+  type States,
+  sendAll,
+  spoken,
+  times,
+  upload,
+  WINDOWS,
+} from "./hostile";
 import { identities, SILENT, until } from "./links";
 
 jest.setTimeout(10_000);
-
-// A peer that does whatever it likes, over TCP, against a server and against a client. Each case has one outcome:
-//   silence           closed without a word (before the handshake)
-//   closed            closed without an error
-//   GOAWAY <code>     closed with a reason that a person can read
-//   RESET <code>      that call fails, the connection goes on
-//   nothing           it is taken, or ignored, and the connection goes on
-//   glitch            ignored, and counted: the second one is too much for a peer with a budget of one
-// and whatever it is, the process lives, a client on another connection is answered, and nothing is left behind.
-
-type Outcome = "silence" | "closed" | `GOAWAY ${string}` | `RESET ${Code}` | "nothing" | "glitch";
-
-const codec = msgpack();
-const encoded = (value: unknown): Uint8Array => codec.encode(value, "test").slice();
-const NONE = new Uint8Array(0);
-
-/** Any frame at all. */
-function raw(
-  kind: number,
-  flags: number,
-  id: number,
-  payload: Uint8Array | string = NONE,
-  length?: number,
-): Uint8Array {
-  const body = typeof payload === "string" ? Buffer.from(payload.replaceAll(" ", ""), "hex") : payload;
-  const bytes = new Uint8Array(10 + body.length);
-  writeHead(bytes, 0, length ?? body.length, kind, flags, id);
-  bytes.set(body, 10);
-  return bytes;
-}
-
-interface OpenOptions {
-  shape?: Shape;
-  /** The arguments; or their bytes as they are. */
-  args?: unknown;
-  body?: Uint8Array;
-  end?: boolean;
-  more?: boolean;
-  metadata?: Metadata;
-  streamArg?: number;
-  timeout?: number;
-}
-
-/** OPEN of a function in the default group: by default a plain call without arguments. */
-function call(id: number, name: string, options: OpenOptions = {}): Frame {
-  const { shape = Shape.UNARY, args = [], ...rest } = options;
-  const channel = shape === Shape.CHANNEL;
-  const streams = shape === Shape.CLIENT_STREAM || shape === Shape.BIDI_STREAM;
-  return {
-    kind: "open",
-    id,
-    shape,
-    target: name.includes("/") ? name : `default/${name}`,
-    body: channel ? NONE : encoded(args),
-    ...(streams ? { streamArg: 0 } : {}),
-    ...(channel || streams ? {} : { end: true }),
-    ...rest,
-  };
-}
-
-const channel = (id: number, name: string): Frame => call(id, name, { shape: Shape.CHANNEL });
-const upload = (id: number, name: string, args: unknown = [null]): Frame =>
-  call(id, name, { shape: Shape.CLIENT_STREAM, args });
-const data = (id: number, value: unknown, rest: { end?: boolean; more?: boolean } = {}): Frame => ({
-  kind: "data",
-  id,
-  body: value instanceof Uint8Array ? value : encoded(value),
-  ...rest,
-});
-const end = (id: number): Frame => ({ kind: "end", id });
-const reset = (id: number, code: Code = "CANCELLED", body: unknown[] = []): Frame => ({
-  kind: "reset",
-  id,
-  code: CODES[code],
-  flags: 0,
-  body: encoded(body),
-});
-const credit = (id: number, bytes: number, messages: number): Frame => ({ kind: "credit", id, bytes, messages });
-const headers = (id: number): Frame => ({ kind: "headers", id, metadata: new Metadata({ a: "1" }) });
-const goaway = (code: number, lastId = 0x7fffffff, reason = "because"): Frame => ({
-  kind: "goaway",
-  lastId,
-  code,
-  reason,
-});
-const PING: Frame = { kind: "ping", data: Uint8Array.of(9, 9, 9, 9, 9, 9, 9, 9) };
-const KiB = 1024;
-const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
-
-/** What a peer says first. */
-function greet(peer: RawPeer, hello: Partial<Hello> = {}): void {
-  peer.write(PREAMBLE);
-  peer.send({ kind: "hello", hello: helloOf(hello) });
-}
-
-/** Sends frames with plain calls between, as the peer's words and as bytes. */
-function sendAll(peer: RawPeer, frames: readonly (Frame | Uint8Array)[]): void {
-  peer.write(Buffer.concat(frames.map((frame) => (frame instanceof Uint8Array ? frame : encodeFrame(frame)))));
-}
-
-/** Waits for the outcome and checks that it is this one. */
-async function expectOutcome(peer: RawPeer, outcome: Outcome, why = ""): Promise<void> {
-  const [what, code] = outcome.split(" ") as [string, Code];
-  const goaways = () =>
-    peer.of("goaway").flatMap(({ code, reason }) => (code === 0 ? [] : [{ code: goawayName(code), reason }]));
-  if (what === "silence" || what === "closed" || what === "GOAWAY") {
-    await until(() => peer.closed);
-    expect(goaways()).toEqual(what !== "GOAWAY" ? [] : [{ code, reason: expect.stringContaining(why) }]);
-    if (what === "GOAWAY") expect(goaways()[0]!.reason).toMatch(/[a-z]{2,} /);
-    return;
-  }
-  const answers = peer.of("pong").length;
-  peer.send(PING);
-  await until(() => peer.closed || peer.of("pong").length > answers);
-  expect(goaways()).toEqual([]);
-  expect(peer.closed).toBe(false);
-  if (what === "RESET") await until(() => peer.of("reset").length > 0);
-  const errors = peer.of("reset").map(({ code, flags, body }) => {
-    const error = decodeError(Uint8Array.of(code, flags, ...body), 0, 2 + body.length, codec);
-    return { code: codeFromNumber(code), message: error.message };
-  });
-  const expected = { code, message: expect.stringContaining(why) };
-  expect(errors).toEqual(errors.map(() => expected));
-  expect(errors.length > 0).toBe(what === "RESET");
-}
-
-/** A peer of that budget is closed by the second glitch, not by the first. */
-const ONE_GLITCH: Partial<Limits> = { glitchBurst: 1, glitchesPerSecond: 0.001 };
-
-// Against a server.
 
 interface ServerCase {
   readonly name: string;
@@ -236,9 +120,7 @@ async function playToServer(it: ServerCase): Promise<void> {
   }
 }
 
-const SHORT = { handshakeTimeout: 150 };
 const CLIENT_HELLO = Buffer.from("1603010200010001fc0303", "hex");
-const HELLO = encodeFrame({ kind: "hello", hello: helloOf() });
 
 const GREETINGS: readonly ServerCase[] = [
   { name: "nothing at all", limits: SHORT, play: [], gives: "silence" },
@@ -285,20 +167,11 @@ const GREETINGS: readonly ServerCase[] = [
   { name: "a second HELLO", play: [PREAMBLE, HELLO, HELLO], gives: "GOAWAY PROTOCOL_ERROR", why: "second HELLO" },
 ];
 
-const WINDOWS = { streamWindowBytes: 4 * KiB, streamWindowMessages: 4, connectionWindowBytes: 6 * KiB };
 const entries = (count: number, value = "v"): Metadata => {
   const metadata = new Metadata();
   for (let i = 0; i < count; i++) metadata.append(`k${i}`, value);
   return metadata;
 };
-
-/** A metadata block whose entries no `Metadata` would take. */
-function block(...pairs: (readonly [key: string, value: Uint8Array])[]): Uint8Array {
-  const parts = pairs.map(([key, value]) =>
-    Buffer.concat([Buffer.of(key.length), Buffer.from(key), Buffer.of(value.length >> 8, value.length), value]),
-  );
-  return Buffer.concat([Buffer.of(pairs.length), ...parts]);
-}
 
 /** A plain call with such a block. */
 function callWith(metadata: Uint8Array): Uint8Array {
@@ -650,33 +523,6 @@ const BOMBS: Readonly<Record<string, Uint8Array>> = {
   "a date of 12 bytes that is none": Buffer.from("91c70cffffffffff7fffffffffffffff", "hex"),
   "bytes after the value": Buffer.from("91c0c0", "hex"),
 };
-
-// Frames in every state of a stream.
-
-const FRAMES = {
-  DATA: (id: number) => data(id, 1),
-  "DATA with END": (id: number) => data(id, 1, { end: true }),
-  END: end,
-  RESET: reset,
-  CREDIT: (id: number) => credit(id, 100, 1),
-  HEADERS: headers,
-  OPEN: (id: number) => channel(id, "talk"),
-} as const;
-type Row = Readonly<Record<keyof typeof FRAMES, Outcome>>;
-type States<Scene> = Readonly<Record<string, { set(scene: Scene): Promise<number>; gives: Row }>>;
-
-const BAD = "GOAWAY PROTOCOL_ERROR";
-const never: Row = { DATA: BAD, "DATA with END": BAD, END: BAD, RESET: BAD, CREDIT: BAD, HEADERS: BAD, OPEN: BAD };
-const fine: Row = {
-  DATA: "nothing",
-  "DATA with END": "nothing",
-  END: "nothing",
-  RESET: "nothing",
-  CREDIT: "nothing",
-  HEADERS: "nothing",
-  OPEN: BAD,
-};
-const spoken: Partial<Row> = { DATA: "glitch", "DATA with END": "glitch", END: "glitch" };
 
 const ON_SERVER: States<RawPeer> = {
   "that never was": { set: async () => 99, gives: { ...never, OPEN: "nothing" } },
