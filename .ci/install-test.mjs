@@ -22,6 +22,8 @@ const ONLY = {
  */
 const PLUGINS = {
   "plugin-crypto": ["server", "client"],
+  "plugin-conn-limit": ["server"],
+  "plugin-ip-filter": ["server"],
 };
 /** Optional builds for one platform, of piscina. */
 const OF_PLATFORM = /^@napi-rs\//;
