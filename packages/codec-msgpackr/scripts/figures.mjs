@@ -19,7 +19,8 @@ const VALUES = {
   "a tuple, `[1, 2]`": [1, 2],
   "a nested object of 1 KiB": { page: 1, users: Array.from({ length: 7 }, (_, id) => user(id)) },
   "the same of 64 KiB": { page: 1, users: Array.from({ length: 450 }, (_, id) => user(id)) },
-  "the same with a Date in it": { at: new Date(0), users: Array.from({ length: 450 }, (_, id) => user(id)) },
+  "the same of 512 KiB": { page: 1, users: Array.from({ length: 3_600 }, (_, id) => user(id)) },
+  "that with a Date in it": { at: new Date(0), users: Array.from({ length: 3_600 }, (_, id) => user(id)) },
 };
 const CODECS = [msgpack(), msgpackr()];
 const ROUNDS = 5;
