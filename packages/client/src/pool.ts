@@ -146,7 +146,7 @@ export class Pool {
     for (const endpoint of this.#endpoints) endpoint.stop();
     if (!this.#quiet()) {
       await new Promise<void>((resolve) => {
-        const timer = this.#core.clock.setTimeout(resolve, graceMs);
+        const timer = this.#core.clock.setTimeout(resolve, graceMs, true);
         this.#onQuiet = () => {
           this.#core.clock.clearTimeout(timer);
           resolve();

@@ -52,6 +52,7 @@ const KINDS: readonly CallKind[] = ["unary", "server_stream", "client_stream", "
  */
 export abstract class OutgoingCall extends WheelEntry implements StreamSink, Waiting, Dependent {
   readonly shape: Shape;
+  override awaited = true;
   queue: CallQueue | undefined = undefined;
   nextWaiting: Waiting | undefined = undefined;
   previousWaiting: Waiting | undefined = undefined;

@@ -124,6 +124,7 @@ export class Inbox<T> {
         : this.#clock.setTimeout(
             () => giveUp(new RapError("DEADLINE_EXCEEDED", `nothing came within ${timeout} ms`)),
             timeout,
+            true,
           );
     const settled = () => {
       if (timer !== undefined) this.#clock.clearTimeout(timer);

@@ -15,6 +15,8 @@ export abstract class WheelEntry {
   slot = -1;
   nextEntry: WheelEntry | undefined = undefined;
   previousEntry: WheelEntry | undefined = undefined;
+  /** Whether somebody awaits it: then the process stays alive until it fires. Not to be changed in a wheel. */
+  awaited = false;
 
   /** Called once, when `due` has come; the entry has left the wheel. */
   abstract expire(): void;
@@ -33,6 +35,9 @@ export class TimerWheel {
   /** The last tick whose slot was looked at. */
   #doneTick: number;
   #size = 0;
+  /** How many of the entries are awaited, and whether the timer keeps the process alive: it may for longer than due. */
+  #awaited = 0;
+  #keepsAlive = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -63,7 +68,9 @@ export class TimerWheel {
     if (first !== undefined) first.previousEntry = entry;
     this.#slots[slot] = entry;
     this.#size++;
+    if (entry.awaited) this.#awaited++;
     if (this.#timer === undefined || tick < this.#wakeTick) this.#wakeAt(tick, now);
+    else if (entry.awaited && !this.#keepsAlive) this.#wakeAt(this.#wakeTick, now);
   }
 
   /** Takes an entry out; nothing happens if it waits in no wheel. */
@@ -77,6 +84,7 @@ export class TimerWheel {
     entry.previousEntry = undefined;
     entry.slot = -1;
     this.#size--;
+    if (entry.awaited) this.#awaited--;
   }
 
   /** Drops the timer. The wheel must be empty, or what waits in it never fires. */
@@ -89,7 +97,8 @@ export class TimerWheel {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#wakeTick = tick;
     const ms = Math.min(Math.max(1, Math.ceil(tick * TICK - now)), LONGEST_SLEEP);
-    this.#timer = this.#clock.setTimeout(this.#wake, ms);
+    this.#keepsAlive = this.#awaited > 0;
+    this.#timer = this.#clock.setTimeout(this.#wake, ms, this.#keepsAlive);
   }
 
   readonly #wake = (): void => {

@@ -213,3 +213,55 @@ describe("a wheel", () => {
     );
   });
 });
+
+describe("the process stays alive", () => {
+  /** Knows which of its timers keep the process alive. */
+  class HoldingClock extends ManualClock {
+    holding = new Set<unknown>();
+
+    override setTimeout(callback: () => void, ms: number, keepAlive = false): unknown {
+      const timer = super.setTimeout(() => {
+        this.holding.delete(timer);
+        callback();
+      }, ms);
+      if (keepAlive) this.holding.add(timer);
+      return timer;
+    }
+
+    override clearTimeout(timer: unknown): void {
+      this.holding.delete(timer);
+      super.clearTimeout(timer);
+    }
+  }
+
+  const awaited = (entry: Entry): Entry => Object.assign(entry, { awaited: true });
+
+  test("for an entry that is awaited, also behind others that are not, and for no other", () => {
+    const clock = new HoldingClock();
+    const wheel = new TimerWheel(clock);
+    wheel.add(new Entry(clock), 100);
+    wheel.add(new Entry(clock), 1_000);
+    expect(clock.holding.size).toBe(0);
+    wheel.add(awaited(new Entry(clock)), 500);
+    expect([clock.holding.size, clock.timers]).toEqual([1, 1]);
+    clock.advance(200);
+    expect(clock.holding.size).toBe(1);
+    clock.advance(400);
+    expect([clock.holding.size, clock.timers]).toEqual([0, 1]);
+  });
+
+  test("until the next entry is due if the one that is awaited is removed, so that nothing is set anew for a call", () => {
+    const clock = new HoldingClock();
+    const wheel = new TimerWheel(clock);
+    wheel.add(new Entry(clock), 100);
+    wheel.add(new Entry(clock), 1_000);
+    const call = awaited(new Entry(clock));
+    for (let calls = 0; calls < 3; calls++) {
+      wheel.add(call, 500);
+      wheel.remove(call);
+    }
+    expect(clock.holding.size).toBe(1);
+    clock.advance(200);
+    expect([clock.holding.size, clock.timers]).toEqual([0, 1]);
+  });
+});
