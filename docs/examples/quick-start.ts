@@ -7,7 +7,10 @@ import { asyncGen, asyncSum, syncSum } from "./functions";
 export async function main() {
   // The server. In a process of its own: `await server.runForever()`, on 127.0.0.1:9000.
   await using server = new Server();
-  server.register(syncSum).register(asyncSum).register(asyncGen);
+  server
+    .register(syncSum, { params: ["a", "b"] })
+    .register(asyncSum)
+    .register(asyncGen);
   const { port } = await server.listen({ port: 0 });
 
   // The client.
@@ -24,8 +27,9 @@ export async function main() {
   for await (const item of remoteGen(10)) items.push(item); // leaving early cancels on the server
   assert.deepEqual(items, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 
-  // The other two ways: any function by its name, and one that is at hand.
+  // The other two ways: any function by its name, and one that is at hand. Arguments by name need `params`, above.
   assert.equal(await client.invokeByName<number>("asyncSum", [1, 2]), 3);
+  assert.equal(await client.invokeByName<number>("syncSum", { a: 1, b: 2 }), 3);
   assert.equal(await client.invoke(remoteSum, [1, 2]), 3);
   console.log("sum:", await remoteSum(1, 3), "stream:", items.join(" "));
 }

@@ -46,6 +46,10 @@ export interface ClientOptions {
   tls?: TlsClientOptions;
   /** File of the certificate to trust, instead of `tls`. */
   sslCertPath?: string;
+  /** Run before the client connects; one that throws keeps it from starting. */
+  startEvents?: readonly LifecycleEvent[];
+  /** Run after the client has stopped; one that throws is reported as a warning. */
+  stopEvents?: readonly LifecycleEvent[];
   /** Milliseconds a call with one result may take. Default 30 000. */
   timeout?: number;
   /** Pings while calls are open and nothing comes; false for none. Default `{ interval: 30_000, timeout: 10_000 }`. */
@@ -90,6 +94,8 @@ export class Client implements AsyncDisposable {
 
   constructor(options: ClientOptions = {}) {
     const { keepalive, reconnect } = options;
+    this.#events.beforeStart.push(...(options.startEvents ?? []));
+    this.#events.afterStop.push(...(options.stopEvents ?? []));
     const table = limits({
       ...(keepalive === false && { keepaliveInterval: Number.MAX_SAFE_INTEGER }),
       ...(keepalive && keepalive.interval !== undefined && { keepaliveInterval: keepalive.interval }),

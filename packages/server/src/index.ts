@@ -45,4 +45,4 @@ export {
   type ServerStats,
 } from "./server";
 export { RapChannel, RapService, Rpc } from "./service";
-export { worker } from "./worker";
+export { type WorkerPoolOptions, worker } from "./worker";

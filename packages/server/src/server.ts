@@ -62,7 +62,7 @@ import { ServerConnection } from "./server-connection";
 import { type Ctor, registerService, type ServiceOptions } from "./service";
 import { registerSessions } from "./sessions";
 import { untilSignal } from "./signals";
-import { WorkerPool } from "./worker";
+import { WorkerPool, type WorkerPoolOptions } from "./worker";
 
 export interface ServerOptions {
   /** Address to listen on. Default `"127.0.0.1"`. */
@@ -85,6 +85,8 @@ export interface ServerOptions {
   signals?: readonly NodeJS.Signals[] | false;
   /** Milliseconds that running calls have when the server stops. Default 30 000. */
   drainTimeout?: number;
+  /** Threads of functions with the option `worker`. Default: one per core, each ends after 30 s without work. */
+  workers?: WorkerPoolOptions;
   /** Any pino-shaped logger. Default: warnings and errors to standard error. */
   logger?: Logger;
   /** Limits that differ from the defaults. */
@@ -201,7 +203,7 @@ export class Server implements AsyncDisposable, Host {
       info: INFO,
       dispatcher: new Dispatcher(this.#registry),
       admission: new Admission(table, clock, this.#connMiddleware),
-      workers: new WorkerPool({}),
+      workers: new WorkerPool(options.workers),
       connMiddleware: this.#connMiddleware,
       messageMiddleware: this.#messageMiddleware,
       processors: undefined,
@@ -453,7 +455,7 @@ export class Server implements AsyncDisposable, Host {
         signal?.removeEventListener("abort", done);
         resolve(this.#connections.size === 0);
       };
-      const timer = clock.setTimeout(done, ms);
+      const timer = clock.setTimeout(done, ms, true);
       this.#onEmpty = done;
       if (signal?.aborted) done();
       else signal?.addEventListener("abort", done, { once: true });

@@ -1,8 +1,10 @@
 import { getEventListeners } from "node:events";
 import { threadId } from "node:worker_threads";
-import { contractOf, defaultLogger } from "@rap/core";
+import { contractOf, defaultLogger, rpc } from "@rap/core";
 import { type AnyFn, RapError } from "@rap/protocol";
+import { createTestPair } from "@rap/testing";
 import { Registry } from "../src/registry";
+import { Server } from "../src/server";
 import { WorkerPool, type WorkerTask, worker, workerTask } from "../src/worker";
 
 const pools: WorkerPool[] = [];
@@ -338,6 +340,15 @@ describe("worker", () => {
     const registry = new Registry(defaultLogger({ level: "silent" }));
     expect(() => registry.register(worker(esm))).toThrow(expect.objectContaining({ code: "ERR_RAP_REGISTER" }));
     expect(() => registry.registerChannel(worker(esm, "square"))).toThrow(/default\/square cannot run in a worker/);
+  });
+
+  test("has as many threads as the server's option says", async () => {
+    const where = async () => (await import("node:worker_threads")).threadId;
+    const server = new Server({ workers: { maxThreads: 1 } }).register({ where: rpc({ worker: true }, where) });
+    await using pair = await createTestPair(server);
+    const threads = await Promise.all(Array.from({ length: 4 }, () => pair.client.invokeByName("where")));
+    expect(new Set(threads).size).toBe(1);
+    expect(threads).not.toContain(threadId);
   });
 
   test("cannot be called in this thread", () => {
