@@ -72,6 +72,8 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   #own = false;
   /** Whether a write was told of the error. */
   #told = false;
+  /** Messages that the last `loop` found. */
+  #leftToRead = 0;
 
   constructor(port: Port, codec: Codec, clock: Clock, parts: ChannelParts = {}) {
     this.#port = port;
@@ -134,8 +136,12 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
 
   async loop(flag = true): Promise<boolean> {
     if (!flag || this.#inbox.done) return false;
+    const { size } = this.#inbox;
     // A loop that only writes must not keep the end of the channel from being noticed.
-    if (this.#inbox.size === 0) await nextTurn();
+    if (size === 0) await nextTurn();
+    // Once the channel is over, one that does not read what is left would go on for ever.
+    if (this.closed && size === this.#leftToRead) return false;
+    this.#leftToRead = size;
     return !this.#inbox.done;
   }
 

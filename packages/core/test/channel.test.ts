@@ -335,6 +335,20 @@ describe("loop", () => {
     }
   });
 
+  test("ends when the channel is over, be it that what was sent is never read", async () => {
+    for (const end of ["receiveClose", "fail"] as const) {
+      const { channel, receive } = open();
+      receive(1, 2);
+      setImmediate(() => (end === "fail" ? channel.fail(lost) : channel.receiveClose()));
+      let rounds = 0;
+      while (await channel.loop()) {
+        rounds++;
+        await sleep(0);
+      }
+      expect(rounds).toBeGreaterThan(0);
+    }
+  });
+
   test("ends when the channel fails, and the channel says why", async () => {
     const { channel } = open();
     setImmediate(() => setImmediate(() => channel.fail(lost)));

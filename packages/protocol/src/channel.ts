@@ -45,7 +45,10 @@ export interface Channel<In = unknown, Out = unknown> extends AsyncIterable<In>,
   read(options?: ReadOptions): Promise<Message<In>>;
   /** The body of the next message. */
   readBody(options?: ReadOptions): Promise<In>;
-  /** `while (await channel.loop(n < 3))`: false when `flag` is, or once the peer has ended and all it sent was read. */
+  /**
+   * `while (await channel.loop(n < 3))`: false when `flag` is, or once the peer has ended and all it sent was read; once
+   * the channel is over also when the loop does not read.
+   */
   loop(flag?: boolean): Promise<boolean>;
   /** The messages until the peer ends. */
   iter(): AsyncIterableIterator<Message<In>>;
