@@ -3,6 +3,7 @@ import {
   CLOCK,
   CODEC,
   type Container,
+  callScope,
   type LifecycleEvent,
   lifecycleEvents,
   type Processor,
@@ -19,6 +20,7 @@ import {
   type AnyFn,
   type Awaitable,
   type Channel,
+  LIMITS,
   type Limits,
   limits,
   type MetadataInit,
@@ -125,7 +127,7 @@ export class Client implements AsyncDisposable {
       ],
       info: "rap-js/0.1.0",
       metadata: toMetadata(options.metadata),
-      timeout: options.timeout ?? table.timeout,
+      timeout: checkedTimeout(options.timeout) ?? table.timeout,
       emit: (event: ClientEvent, detail: object) => this.#emit(event, detail),
     };
     this.#core = Object.assign(core, { pool: undefined as never as Pool, processors: undefined, secure: undefined });
@@ -282,7 +284,11 @@ export class Client implements AsyncDisposable {
     options: CallOptions & { group?: string } = {},
   ): Promise<R> {
     const { group, ...call } = options;
-    return this.#unary(targetOf(group, name, mergeOptions({}, call)), args) as Promise<R>;
+    try {
+      return this.#unary(targetOf(group, name, mergeOptions({}, call)), args) as Promise<R>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Opens a session: calls with it go over one connection, to one server that can keep state for them. */
@@ -449,9 +455,17 @@ export async function safe<T>(promise: Promise<T>): Promise<{ ok: true; value: T
   }
 }
 
-/** Runs `fn` so that every call made inside, however deep, has these options unless it says otherwise itself. */
+/**
+ * Runs `fn` so that every call made inside, however deep, has these options unless it says otherwise itself. One inside
+ * another adds its metadata, and its signal cancels as well. Throws a TypeError for a timeout that is none.
+ */
 export function withCallOptions<R>(options: Pick<CallOptions, "timeout" | "signal" | "metadata">, fn: () => R): R {
-  return runInScope({ options: mergeOptions({}, options) }, fn);
+  const outer = callScope.getStore()?.options ?? {};
+  const merged = mergeOptions(outer, options);
+  if (outer.signal !== undefined && options.signal !== undefined) {
+    merged.signal = AbortSignal.any([outer.signal, options.signal]);
+  }
+  return runInScope({ options: merged }, fn);
 }
 
 const SESSION_GROUP = "rap.session.v1";
@@ -466,6 +480,8 @@ const NOT_REMOTE = new Set([
   "toJSON",
   "inspect",
   "constructor",
+  "toString",
+  "valueOf",
   "asymmetricMatch",
   "nodeType",
   "$$typeof",
@@ -475,12 +491,24 @@ const encoder = new TextEncoder();
 
 function targetOf(group = "default", name: unknown, options: CallOptions | undefined): Target {
   if (typeof name !== "string" || name === "") {
-    throw Object.assign(new TypeError("a remote function needs a name; an anonymous function has none"), {
-      code: "ERR_RAP_REGISTER",
-    });
+    throw registerError("a remote function needs a name; an anonymous function has none");
   }
+  if (group.includes("/")) throw registerError(`the group ${JSON.stringify(group.slice(0, 64))} has a slash`);
   const text = `${group}/${name}`;
-  return { group, name, text, bytes: encoder.encode(text), options };
+  const bytes = encoder.encode(text);
+  if (bytes.length > 2 * LIMITS.maxNameBytes + 1) throw registerError(`no function is called ${text.slice(0, 64)}…`);
+  return { group, name, text, bytes, options };
+}
+
+function registerError(message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: "ERR_RAP_REGISTER" });
+}
+
+function checkedTimeout(timeout: unknown): number | undefined {
+  if (timeout === undefined || (typeof timeout === "number" && timeout > 0)) return timeout as number | undefined;
+  throw Object.assign(new TypeError(`timeout must be a positive number of milliseconds, not ${String(timeout)}`), {
+    code: "ERR_RAP_OPTION",
+  });
 }
 
 function withOptions(target: Target, options: CallOptions): Target {

@@ -83,6 +83,8 @@ export class Pool {
     const results = await Promise.allSettled(this.#endpoints.map((endpoint) => endpoint.connect()));
     if (results.some(({ status }) => status === "fulfilled")) return;
     const [first] = results as PromiseRejectedResult[];
+    // Whoever stops a client that starts does not want it to start again.
+    if (this.#stopped) throw first!.reason;
     this.#close(GoawayCode.NO_ERROR, "no address could be reached");
     this.#state = "idle";
     throw first!.reason;
@@ -100,7 +102,7 @@ export class Pool {
         maybeExecuted: false,
       });
     }
-    if (this.#state === "stopped") throw stopped();
+    if (this.#stopped) throw stopped();
     if (!call.waitsForReady && !this.#alive) throw this.#unreachable();
     if (this.waiting >= this.#core.limits.maxQueuedCalls) {
       throw new RapError("RESOURCE_EXHAUSTED", `${this.waiting} calls wait already`, { maybeExecuted: false });
@@ -138,7 +140,7 @@ export class Pool {
 
   /** Lets running calls finish for `graceMs`, cancels the rest, closes. */
   async stop(graceMs: number): Promise<void> {
-    if (this.#state === "stopped") return;
+    if (this.#stopped) return;
     this.#state = "stopped";
     for (const queue of this.#queues) {
       for (let call = queue.shift(); call !== undefined; call = queue.shift()) call.giveUp(stopped());
@@ -155,6 +157,10 @@ export class Pool {
     }
     this.#close(GoawayCode.NO_ERROR, "the client was stopped");
     this.#core.wheel.stop();
+  }
+
+  get #stopped(): boolean {
+    return this.#state === "stopped";
   }
 
   /** Whether there is a connection, or one is being dialled. */

@@ -32,8 +32,9 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
     for (const key of Object.keys(init)) {
       const value = init[key];
       if (value === undefined) continue;
-      if (typeof value === "string" || value instanceof Uint8Array) this.append(key, value);
-      else for (const each of value) this.append(key, each);
+      for (const each of Array.isArray(value) ? (value as readonly MetadataValue[]) : [value as MetadataValue]) {
+        this.append(key, each);
+      }
     }
   }
 

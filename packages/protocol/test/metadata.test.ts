@@ -110,6 +110,7 @@ describe("the limits hold where something is set", () => {
   ])("%s is refused", (_, key, value, message) => {
     expect(() => new Metadata().append(key, value as string)).toThrow(refused(message));
     expect(() => new Metadata({ [key]: [value] } as MetadataInit)).toThrow(refused(message));
+    expect(() => new Metadata({ [key]: value } as MetadataInit)).toThrow(refused(message));
   });
 
   test("the largest key and values pass", () => {

@@ -26,7 +26,12 @@ export async function createTestPair(server: Server, options: TestPairOptions = 
   const transport = memory(link);
   await server.listen({ transport, address: ADDRESS });
   const client = new Client({ ...clientOptions, target: ADDRESS, transports: [transport] });
-  await client.start();
+  try {
+    await client.start();
+  } catch (error) {
+    await server.shutdown({ graceMs: 0 });
+    throw error;
+  }
   return {
     client,
     server,

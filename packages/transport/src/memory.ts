@@ -114,8 +114,11 @@ class MemoryWorld implements MemoryTransport {
 
   /** Resolves when a dial has travelled to the other end. */
   #arrival(signal: AbortSignal | undefined): Promise<void> {
+    const { turn, latency, road } = this.#settings;
     return new Promise((resolve, reject) => {
+      let timer: Timer | undefined;
       const settle = () => {
+        if (timer !== undefined) road.clearTimeout(timer);
         this.#dialling.delete(arrive);
         signal?.removeEventListener("abort", onAbort);
       };
@@ -130,7 +133,10 @@ class MemoryWorld implements MemoryTransport {
       };
       this.#dialling.add(arrive);
       signal?.addEventListener("abort", onAbort);
-      travel(this.#settings, arrive);
+      turn(() => {
+        if (latency === 0) arrive();
+        else if (!signal?.aborted) timer = road.setTimeout(arrive, latency);
+      });
     });
   }
 }
@@ -333,14 +339,6 @@ class MemorySocket implements Socket {
       this.destroy(toError(error));
     }
   }
-}
-
-/** Calls back after this turn and the latency. */
-function travel({ turn, latency, road }: Settings, arrive: () => void): void {
-  turn(() => {
-    if (latency === 0) arrive();
-    else road.setTimeout(arrive, latency);
-  });
 }
 
 function systemError(message: string, code: string): Error {

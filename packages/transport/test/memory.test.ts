@@ -71,6 +71,22 @@ describe("memory", () => {
     expect(read).toEqual([1, 2]);
   });
 
+  test("leaves no timer behind of a dial that was given up on its way", async () => {
+    let timers = 0;
+    const clock = {
+      now: () => performance.now(),
+      setTimeout: (_: () => void) => ++timers,
+      clearTimeout: () => void timers--,
+    };
+    const abort = new AbortController();
+    const dialling = memory({ latency: 60_000, clock }).dial("memory://nobody", abort.signal);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(timers).toBe(1);
+    abort.abort();
+    await expect(dialling).rejects.toMatchObject({ name: "AbortError" });
+    expect(timers).toBe(0);
+  });
+
   test("breaks both ends when it is cut, whatever was on its way", async () => {
     const world = memory({ latency: 5 });
     const [near, far] = await link(world);

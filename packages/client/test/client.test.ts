@@ -1,0 +1,527 @@
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { inspect } from "node:util";
+import { describe, expect, jest, test } from "@jest/globals";
+import { CLOCK, CODEC, RANDOM } from "@rap/core";
+import { createContainer } from "@rap/core/container";
+import { type Channel, LIMITS, type Metadata, msgpack, PREAMBLE, RapError, systemRandom } from "@rap/protocol";
+import { context, Server } from "@rap/server";
+import { createTestPair, ManualClock } from "@rap/testing";
+import { memory } from "@rap/transport";
+import { helloOf, RawPeer } from "../../transport/test/link";
+import { Client, type ClientOptions, safe, withCallOptions } from "../src";
+
+/** A server with functions that tell what they were called with. */
+function newServer(): Server {
+  const calls: unknown[] = [];
+  return new Server().register({
+    add: (a: number, b: number) => a + b,
+    async *count(to: number) {
+      for (let n = 1; n <= to; n++) yield n;
+    },
+    seen: () => {
+      const { metadata, deadline, group, method } = context();
+      return { metadata: [...metadata], left: deadline?.remaining(), group, method };
+    },
+    fail: () => {
+      throw new RapError("NOT_FOUND", "no such thing");
+    },
+    note: (...args: unknown[]) => calls.push(args),
+    notes: () => calls,
+    untilAborted: async () => void (await once(context().signal, "abort")),
+  });
+}
+
+type Functions = {
+  add(a: number, b: number): number;
+  count(to: number): AsyncGenerator<number>;
+  seen(): { metadata: [string, string][]; left: number | undefined; group: string; method: string };
+  fail(): never;
+  note(...args: unknown[]): number;
+  notes(): unknown[][];
+  untilAborted(): Promise<void>;
+};
+
+describe("the options of a client", () => {
+  const refused = (code: string, message: string) =>
+    expect.objectContaining({ code, message: expect.stringContaining(message) });
+
+  test.each<[ClientOptions, string, string]>([
+    [{ timeout: NaN }, "ERR_RAP_OPTION", "timeout must be a positive number of milliseconds, not NaN"],
+    [{ timeout: 0 }, "ERR_RAP_OPTION", "not 0"],
+    [{ timeout: -1 }, "ERR_RAP_OPTION", "not -1"],
+    [{ timeout: "5" as never }, "ERR_RAP_OPTION", "not 5"],
+    [{ target: "localhost:9000" }, "ERR_RAP_ADDRESS", "must begin with tcp://"],
+    [{ target: ["tcp://a", "ftp://b"] }, "ERR_RAP_ADDRESS", "ftp://b"],
+    [{ target: "memory://a" }, "ERR_RAP_ADDRESS", 'no transport for memory://a: give one in "transports"'],
+    [{ keepalive: { interval: 0 } }, "ERR_RAP_LIMIT", "keepaliveInterval must be a positive number"],
+    [{ keepalive: { timeout: -5 } }, "ERR_RAP_LIMIT", "keepaliveTimeout"],
+    [{ reconnect: { initial: NaN } }, "ERR_RAP_LIMIT", "reconnectInitialBackoff"],
+    [{ reconnect: { max: 0 } }, "ERR_RAP_LIMIT", "reconnectMaxBackoff"],
+    [{ limits: { nope: 1 } as never }, "ERR_RAP_LIMIT", 'no limit called "nope"'],
+    [{ metadata: { "a b": "1" } }, "ERR_RAP_METADATA", "metadata key"],
+    [{ metadata: { a: 1 as never } }, "ERR_RAP_METADATA", "must be a string"],
+    [{ sslCertPath: "/nowhere/rap.crt" }, "ENOENT", "/nowhere/rap.crt"],
+  ])("are refused when it is made: %o", (options, code, message) => {
+    expect(() => new Client(options)).toThrow(refused(code, message));
+  });
+
+  test.each<[string, number]>([
+    ["", 9_000],
+    ["a b", 1],
+    ["localhost", 65_536],
+    ["localhost", -1],
+    ["localhost", 1.5],
+    ["user@localhost", 1],
+  ])("an address that is none is refused where it is added: %j %d", (host, port) => {
+    expect(() => new Client().addConn(host, port)).toThrow(expect.objectContaining({ code: "ERR_RAP_ADDRESS" }));
+  });
+
+  test("may all be left out", () => {
+    expect(new Client().stats()).toEqual({ connections: 0, inFlight: 0, waiting: 0, timers: 0 });
+    expect(() => new Client({ timeout: Infinity, keepalive: false, target: [] })).not.toThrow();
+  });
+
+  test("give codec, clock and randomness from a container", async () => {
+    const container = createContainer();
+    const clock = new ManualClock();
+    const codec = msgpack();
+    const encode = jest.fn(codec.encode.bind(codec));
+    container.register(CLOCK, { useValue: clock });
+    container.register(RANDOM, { useValue: systemRandom });
+    container.register(CODEC, { useValue: { name: codec.name, encode, decode: codec.decode.bind(codec) } });
+    await using pair = await createTestPair(newServer(), { client: { container } });
+    expect(await pair.client.invokeByName("add", [1, 2])).toBe(3);
+    expect(encode).toHaveBeenCalledWith([1, 2], "args");
+    expect(clock.timers).toBeGreaterThan(0);
+  });
+
+  test("send metadata with the handshake", async () => {
+    const server = new Server().register({ who: () => context().conn.metadata?.get("tenant") });
+    await using pair = await createTestPair(server, { client: { metadata: { tenant: "t1" } } });
+    expect(await pair.client.invokeByName("who")).toBe("t1");
+  });
+});
+
+describe("the life of a client", () => {
+  const state = (message: string) => expect.objectContaining({ code: "ERR_RAP_STATE", message });
+
+  test("begins with start: calls before it fail and say so", async () => {
+    const client = new Client({ target: "tcp://localhost:1" });
+    const early = expect.objectContaining({
+      code: "FAILED_PRECONDITION",
+      message: "the client is not started: await client.start() first",
+      maybeExecuted: false,
+    });
+    await expect(client.invokeByName("f")).rejects.toEqual(early);
+    await expect(client.register<() => number>("f")()).rejects.toEqual(early);
+    await expect(client.registerGen<() => AsyncGenerator<number>>("g")().next()).rejects.toEqual(early);
+    await expect(client.registerChannel<(c: Channel<1, 2>) => Promise<void>>("c").open()).rejects.toEqual(early);
+    await expect(client.openSession()).rejects.toEqual(early);
+    expect(client.stats().timers).toBe(0);
+  });
+
+  test("has one start and one stop", async () => {
+    const pair = await createTestPair(newServer());
+    await expect(pair.client.start()).rejects.toEqual(state("a client that is started cannot be started"));
+    await Promise.all([pair.client.stop(), pair.client.stop()]);
+    await pair.client.stop();
+    await pair.client[Symbol.asyncDispose]();
+    await expect(pair.client.start()).rejects.toEqual(state("a client that is stopped cannot be started"));
+    await expect(pair.client.invokeByName("add", [1, 2])).rejects.toMatchObject({
+      code: "UNAVAILABLE",
+      message: "the client is stopped",
+      maybeExecuted: false,
+    });
+    expect(pair.client.stats()).toEqual({ connections: 0, inFlight: 0, waiting: 0, timers: 0 });
+    await pair[Symbol.asyncDispose]();
+  });
+
+  test("can be over before it has begun", async () => {
+    const client = new Client();
+    await client.stop();
+    await expect(client.start()).rejects.toEqual(state("a client that is stopped cannot be started"));
+  });
+
+  test("can begin again when no address could be reached", async () => {
+    const world = memory();
+    const client = new Client({ target: "memory://late", transports: [world] });
+    await expect(client.start()).rejects.toMatchObject({
+      code: "UNAVAILABLE",
+      message: expect.stringContaining("cannot connect to memory://late"),
+      maybeExecuted: false,
+    });
+    expect(client.stats()).toEqual({ connections: 0, inFlight: 0, waiting: 0, timers: 0 });
+    await using server = newServer();
+    await server.listen({ transport: world, address: "memory://late" });
+    await client.start();
+    expect(await client.invokeByName("add", [1, 2])).toBe(3);
+    await client.stop();
+  });
+
+  test("is over for good when it is stopped while it starts", async () => {
+    const world = memory();
+    await using server = newServer();
+    await server.listen({ transport: world, address: "memory://slow" });
+    world.stall();
+    const client = new Client({ target: "memory://slow", transports: [world] });
+    const starting = client.start();
+    const failed = expect(starting).rejects.toMatchObject({ code: "UNAVAILABLE", message: "the client was stopped" });
+    await new Promise((resolve) => setImmediate(resolve));
+    await client.stop();
+    await failed;
+    world.heal();
+    await expect(client.start()).rejects.toEqual(state("a client that is stopped cannot be started"));
+    await expect(client.invokeByName("add")).rejects.toMatchObject({ message: "the client is stopped" });
+  });
+
+  test("ends after the calls that run, within the grace, and cancels the rest", async () => {
+    await using pair = await createTestPair(newServer());
+    const long = pair.client.invokeByName("untilAborted");
+    const short = pair.client.invokeByName("add", [1, 2]);
+    const stopped = pair.client.stop({ graceMs: 20 });
+    expect(await short).toBe(3);
+    await expect(long).rejects.toMatchObject({ code: "UNAVAILABLE", maybeExecuted: true });
+    await stopped;
+  });
+
+  test("may have calls that wait when it ends: they fail at once, and never ran", async () => {
+    const world = memory();
+    await using server = newServer();
+    await server.listen({ transport: world, address: "memory://a" });
+    const client = await new Client({
+      target: "memory://a",
+      transports: [world],
+      reconnect: { initial: 60_000, max: 60_000 },
+    }).start();
+    const lost = new Promise((resolve) => client.on("disconnect", resolve));
+    world.cut();
+    await lost;
+    const call = client.invokeByName("add", [1, 2]);
+    expect(client.stats().waiting).toBe(1);
+    const failed = expect(call).rejects.toMatchObject({ code: "UNAVAILABLE", maybeExecuted: false });
+    await client.stop();
+    await failed;
+  });
+});
+
+describe("names", () => {
+  test("must be there, and may not be what no server could have", async () => {
+    const client = new Client();
+    const refused = expect.objectContaining({ name: "TypeError", code: "ERR_RAP_REGISTER" });
+    expect(() => client.register("")).toThrow(refused);
+    expect(() =>
+      client.register(
+        (
+          () => () =>
+            1
+        )(),
+      ),
+    ).toThrow(refused);
+    expect(() => client.registerGen("" as never)).toThrow(refused);
+    expect(() => client.register("f", { group: "a/b" })).toThrow(refused);
+    expect(() => client.register("x".repeat(100_000))).toThrow(refused);
+    expect(() => client.service<Functions>("x".repeat(600), { count: "stream" }).add).toThrow(refused);
+    await expect(client.invokeByName("")).rejects.toEqual(refused);
+    await expect(client.invokeByName("x".repeat(100_000))).rejects.toEqual(refused);
+  });
+
+  test("are read from the function itself, and so is whether it streams", async () => {
+    function add(a: number, b: number): number {
+      return a + b;
+    }
+    async function* count(to: number): AsyncGenerator<number> {
+      yield to;
+    }
+    await using pair = await createTestPair(newServer());
+    const remote = pair.client.register(add);
+    expect([remote.rpcName, pair.client.register(add, { name: "sum", group: "g" }).rpcName]).toEqual([
+      "default/add",
+      "g/sum",
+    ]);
+    expect(await remote(2, 3)).toBe(5);
+    const items: number[] = [];
+    for await (const item of pair.client.register(count)(3)) items.push(item);
+    expect(items).toEqual([1, 2, 3]);
+    expect(await pair.client.invoke(add, [1, 2])).toBe(3);
+    expect(await pair.client.invoke(remote, [1, 2])).toBe(3);
+  });
+
+  test("of a channel cannot be invoked, but called or opened", () => {
+    const client = new Client();
+    const channel = client.registerChannel<(c: Channel<1, 2>) => Promise<void>>("c");
+    expect(() => client.invoke(channel as never, [])).toThrow(
+      expect.objectContaining({ code: "ERR_RAP_CALL", message: "default/c is a channel: call it, or open() it" }),
+    );
+  });
+});
+
+describe("a service", () => {
+  test("calls nothing when it is awaited, printed, compared, cloned or made a string", async () => {
+    await using pair = await createTestPair(newServer());
+    const { client } = pair;
+    const service = client.service<Functions>("default", { count: "stream" });
+    const before = client.stats();
+    expect(await service).toBe(service);
+    expect(await Promise.all([service])).toEqual([service]);
+    expect(JSON.stringify({ service })).toBe('{"service":{}}');
+    expect(inspect(service)).toBe("[Object: null prototype] {}");
+    expect(inspect(service, { showProxy: true })).toContain("Proxy");
+    expect(Object.keys(service)).toEqual([]);
+    expect({ ...service }).toEqual({});
+    expect(() => String(service)).toThrow(TypeError);
+    expect(() => `${service as never}`).toThrow(TypeError);
+    expect(() => Number(service)).toThrow(TypeError);
+    expect(service).toEqual(service);
+    expect([Symbol.iterator in service, Symbol.asyncIterator in service]).toEqual([false, false]);
+    for (const name of ["then", "catch", "finally", "toJSON", "constructor", "inspect", "toString", "valueOf"]) {
+      expect([name, (service as Record<string, unknown>)[name]]).toEqual([name, undefined]);
+    }
+    for (const symbol of [
+      Symbol.toPrimitive,
+      Symbol.toStringTag,
+      Symbol.asyncDispose,
+      Symbol.for("nodejs.util.inspect.custom"),
+    ]) {
+      expect((service as Record<symbol, unknown>)[symbol]).toBeUndefined();
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(client.stats()).toEqual(before);
+    expect(await client.invokeByName("notes")).toEqual([]);
+  });
+
+  test("has the group's functions, each the same at each look, and streams where it is told", async () => {
+    await using pair = await createTestPair(newServer());
+    const service = pair.client.service<Functions>("default", { count: "stream" });
+    expect(service.add).toBe(service.add);
+    expect([service.add.rpcName, await service.add(1, 2)]).toEqual(["default/add", 3]);
+    const items: number[] = [];
+    for await (const item of service.count(2)) items.push(item);
+    expect(items).toEqual([1, 2]);
+  });
+
+  test("has no properties that can be set, and none that are inherited", () => {
+    const service = new Client().service<Functions>("g", { count: "stream" }) as Record<string, unknown>;
+    expect(Object.getPrototypeOf(service)).toBe(null);
+    expect(typeof service.hasOwnProperty).toBe("function");
+  });
+
+  test("uses its own options under those of a call", async () => {
+    await using pair = await createTestPair(newServer());
+    const service = pair.client.service<Functions>(
+      "default",
+      { count: "stream" },
+      { timeout: 5_000, metadata: { a: "1", b: "2" } },
+    );
+    const { metadata, left } = await service.seen.with({ metadata: { b: "3" } })();
+    expect(new Map(metadata)).toEqual(
+      new Map([
+        ["a", "1"],
+        ["b", "3"],
+      ]),
+    );
+    expect(left).toBeGreaterThan(1_000);
+    expect(left).toBeLessThanOrEqual(5_000);
+  });
+});
+
+describe("safe", () => {
+  test("gives the outcome of a call as a value", async () => {
+    await using pair = await createTestPair(newServer());
+    const { add, fail } = pair.client.service<Functions>("default", { count: "stream" });
+    expect(await safe(add(1, 2))).toEqual({ ok: true, value: 3 });
+    const failed = await safe(fail());
+    expect(failed).toEqual({ ok: false, error: expect.objectContaining({ code: "NOT_FOUND" }) });
+    if (!failed.ok) expect(RapError.is(failed.error, "NOT_FOUND")).toBe(true);
+  });
+
+  test("lets every other error through", async () => {
+    const bug = new TypeError("a bug");
+    await expect(safe(Promise.reject(bug))).rejects.toBe(bug);
+  });
+});
+
+describe("withCallOptions", () => {
+  test("holds for every call made inside, however deep, and no longer", async () => {
+    await using pair = await createTestPair(newServer());
+    const seen = pair.client.register<Functions["seen"]>("seen");
+    const later = async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      return seen();
+    };
+    const inside = await withCallOptions({ timeout: 4_000, metadata: { tenant: "t1" } }, later);
+    expect(inside.metadata).toEqual([["tenant", "t1"]]);
+    expect(inside.left).toBeLessThanOrEqual(4_000);
+    const outside = await seen();
+    expect([outside.metadata, outside.left! > 4_000]).toEqual([[], true]);
+  });
+
+  test("adds up when it is nested, and gives way to what a call says itself", async () => {
+    await using pair = await createTestPair(newServer());
+    const seen = pair.client.register<Functions["seen"]>("seen");
+    const found = await withCallOptions({ timeout: 20_000, metadata: { a: "1", b: "1" } }, () =>
+      withCallOptions({ metadata: { b: "2", c: "2" } }, () => seen.with({ metadata: { c: "3" }, timeout: 10_000 })()),
+    );
+    expect(new Map(found.metadata)).toEqual(
+      new Map([
+        ["a", "1"],
+        ["b", "2"],
+        ["c", "3"],
+      ]),
+    );
+    expect(found.left).toBeLessThanOrEqual(10_000);
+  });
+
+  test("cancels the calls made inside when its signal fires", async () => {
+    await using pair = await createTestPair(newServer());
+    const abort = new AbortController();
+    const call = withCallOptions({ signal: abort.signal }, () => pair.client.invokeByName("untilAborted"));
+    abort.abort(new Error("enough"));
+    await expect(call).rejects.toMatchObject({ code: "CANCELLED", message: "the call was aborted: enough" });
+    await expect(
+      withCallOptions({ signal: abort.signal }, () => pair.client.invokeByName("add", [1, 2])),
+    ).rejects.toMatchObject({ code: "CANCELLED", maybeExecuted: false });
+  });
+
+  test("cancels by the signals of all that are around a call", async () => {
+    await using pair = await createTestPair(newServer());
+    for (const which of [0, 1]) {
+      const aborts = [new AbortController(), new AbortController()] as const;
+      const call = withCallOptions({ signal: aborts[0].signal }, () =>
+        withCallOptions({ signal: aborts[1].signal }, () => pair.client.invokeByName("untilAborted")),
+      );
+      aborts[which]!.abort();
+      await expect(call).rejects.toMatchObject({ code: "CANCELLED" });
+    }
+  });
+
+  test("gives back what its function gives, and refuses a timeout that is none", () => {
+    expect(withCallOptions({}, () => 5)).toBe(5);
+    expect(() => withCallOptions({ timeout: NaN }, () => 5)).toThrow(
+      expect.objectContaining({ code: "ERR_RAP_OPTION" }),
+    );
+  });
+});
+
+describe("events", () => {
+  test("tell of connections that come, go and come back, with their address", async () => {
+    await using pair = await createTestPair(newServer(), { client: { reconnect: { initial: 1, max: 1 } } });
+    const { client } = pair;
+    const events: unknown[] = [];
+    client.on("disconnect", (event) => events.push(["disconnect", event]));
+    const back = new Promise((resolve) => client.on("reconnect", resolve));
+    pair.cut();
+    expect(await back).toEqual({ address: "memory://test-pair" });
+    expect(events).toEqual([
+      ["disconnect", { address: "memory://test-pair", error: expect.objectContaining({ code: "UNAVAILABLE" }) }],
+    ]);
+    expect(await client.invokeByName("add", [1, 2])).toBe(3);
+  });
+
+  test("tell of the first connection, to who listens before the start", async () => {
+    const world = memory();
+    await using server = newServer();
+    await server.listen({ transport: world, address: "memory://a" });
+    await using client = new Client({ target: "memory://a", transports: [world] });
+    const events: unknown[] = [];
+    client.on("connect", (event) => events.push(event));
+    client.on("reconnect", () => events.push("again"));
+    await client.start();
+    expect(events).toEqual([{ address: "memory://a" }]);
+  });
+
+  test("are not told to who has left, and a listener that throws disturbs nobody", async () => {
+    const world = memory();
+    await using server = newServer();
+    await server.listen({ transport: world, address: "memory://a" });
+    await using client = new Client({ target: "memory://a", transports: [world] });
+    const events: string[] = [];
+    const left = client.on("connect", () => events.push("left"));
+    left[Symbol.dispose]();
+    left[Symbol.dispose]();
+    client.on("connect", () => {
+      throw new Error("a bug in a listener");
+    });
+    client.on("connect", () => events.push("told"));
+    const warn = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
+    await client.start();
+    expect(events).toEqual(["told"]);
+    expect(warn.mock.calls).toEqual([[expect.objectContaining({ message: "a bug in a listener" }), expect.anything()]]);
+    warn.mockRestore();
+  });
+});
+
+describe("a call", () => {
+  test("has 30 s by default, which client, function and call can change", async () => {
+    const left = async (options: ClientOptions, call: { timeout?: number } = {}) => {
+      await using pair = await createTestPair(newServer(), { client: options });
+      return (await pair.client.register<Functions["seen"]>("seen", call)()).left;
+    };
+    const near = (value: number | undefined, most: number) => {
+      expect(value).toBeLessThanOrEqual(most);
+      expect(value).toBeGreaterThan(most * 0.8);
+    };
+    near(await left({}), LIMITS.timeout);
+    near(await left({ timeout: 5_000 }), 5_000);
+    near(await left({ limits: { timeout: 6_000 } }), 6_000);
+    near(await left({ timeout: 5_000 }, { timeout: 50_000 }), 50_000);
+  });
+
+  test("that the server answers twice fails: one result is due", async () => {
+    const world = memory();
+    let peer: RawPeer | undefined;
+    const listener = await world.listen("memory://a", (socket) => {
+      peer = new RawPeer(socket);
+      peer.write(PREAMBLE);
+      peer.send({ kind: "hello", hello: helloOf() });
+    });
+    await using client = await new Client({ target: "memory://a", transports: [world] }).start();
+    const call = client.invokeByName("f");
+    peer!.send(
+      { kind: "data", id: 1, body: Uint8Array.of(1) },
+      { kind: "data", id: 1, body: Uint8Array.of(2), end: true },
+    );
+    await expect(call).rejects.toMatchObject({
+      code: "INTERNAL",
+      message: "default/f has one result, but the server sent another",
+    });
+    const empty = client.invokeByName("f");
+    peer!.send({ kind: "end", id: 3 });
+    await expect(empty).rejects.toMatchObject({ code: "INTERNAL", message: "default/f ended without a result" });
+    await client.stop({ graceMs: 0 });
+    await listener.close();
+  });
+
+  test("that is given a timeout that is none is refused", async () => {
+    const client = new Client();
+    const refused = expect.objectContaining({ code: "ERR_RAP_OPTION" });
+    expect(() => client.register<() => void>("f").with({ timeout: "5" as never })).toThrow(refused);
+    await expect(client.invokeByName("f", [], { timeout: NaN })).rejects.toEqual(refused);
+  });
+
+  test("gets headers and trailers told, and its arguments by name where there are names", async () => {
+    const server = new Server();
+    server.register(
+      function minus(a: number, b: number) {
+        context().responseHeaders.set("h", "1");
+        context().responseTrailers.set("t", "2");
+        return a - b;
+      },
+      { params: ["a", "b"] },
+    );
+    await using pair = await createTestPair(server);
+    const told: (Metadata | string)[] = [];
+    const options = { onHeaders: (m: Metadata) => told.push(m), onTrailers: (m: Metadata) => told.push(m) };
+    expect(await pair.client.invokeByName("minus", { b: 1, a: 5 }, options)).toBe(4);
+    expect(told.map((metadata) => JSON.stringify(metadata))).toEqual(['{"h":"1"}', '{"t":"2"}']);
+  });
+});
+
+test("the version that a client says of itself is that of its package", async () => {
+  const { version } = JSON.parse(readFileSync(`${__dirname}/../package.json`, "utf8")) as { version: string };
+  const server = new Server().register({ info: () => "" });
+  await using pair = await createTestPair(server);
+  const source = readFileSync(`${__dirname}/../src/client.ts`, "utf8");
+  expect(source).toContain(`rap-js/${version}`);
+  expect(await pair.client.invokeByName("info")).toBe("");
+});
