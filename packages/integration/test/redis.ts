@@ -6,10 +6,12 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 /** Time that the first test may take: where Redis is missing it is installed. */
 export const REDIS_TIMEOUT = 180_000;
+const INSTALL_TIMEOUT = 150_000;
 
 /** A Redis of Debian's, on a loopback port of its own, without a file that outlives it. */
 export interface RedisServer {
@@ -73,23 +75,29 @@ async function listening(child: ChildProcess): Promise<void> {
   }
 }
 
+/** Debian's Redis by apt-get. Other workers of Jest may want the same at the same time, and apt has locks. */
 async function install(): Promise<string> {
   const aptGet = find("apt-get");
-  const mayInstall = process.getuid?.() === 0 && aptGet !== undefined;
-  if (!mayInstall)
+  if (process.getuid?.() !== 0 || aptGet === undefined) {
     throw new Error("redis-server is not installed, and only root can, with apt-get install redis-server");
-  const run = promisify(execFile);
-  // Level 1 keeps Debian from starting a server of its own; workers of Jest may want the same at the same time.
-  const options = {
-    timeout: 80_000,
-    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" },
-  };
-  const wait = ["-o", "DPkg::Lock::Timeout=60", "-q"];
-  await run(aptGet, [...wait, "update"], options).catch(() => undefined);
-  await run(aptGet, [...wait, "install", "-y", "--no-install-recommends", "redis-server"], options);
-  const program = find("redis-server");
-  if (program === undefined) throw new Error("apt-get install redis-server went well, but there is no redis-server");
-  return program;
+  }
+  // Level 1 keeps Debian from starting a server of its own.
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
+  const signal = AbortSignal.timeout(INSTALL_TIMEOUT);
+  const apt = (...args: string[]) => promisify(execFile)(aptGet, ["-q", ...args], { env, signal });
+  let failure: unknown;
+  for (let attempt = 1; attempt <= 5 && !signal.aborted; attempt++) {
+    try {
+      await apt("update").catch(() => undefined);
+      await apt("-o", "DPkg::Lock::Timeout=60", "install", "-y", "--no-install-recommends", "redis-server");
+    } catch (error) {
+      failure = error;
+      await sleep(3_000);
+    }
+    const program = find("redis-server");
+    if (program !== undefined) return program;
+  }
+  throw new Error(`redis-server could not be installed: ${String(failure)}`, { cause: failure });
 }
 
 function find(program: string): string | undefined {
