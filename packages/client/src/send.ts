@@ -28,6 +28,7 @@ import type { CallQueue, Waiting } from "./call-queue";
 import { type CallOptions, inherit } from "./options";
 import type { ClientCore } from "./pool";
 import type { ClientSession } from "./session";
+import { type Cancellable, unwatch, watch } from "./signal-watch";
 
 /** A function as the client knows it. */
 export interface Target {
@@ -50,7 +51,7 @@ const KINDS: readonly CallKind[] = ["unary", "server_stream", "client_stream", "
  * One call on the client: finds its time and its metadata, waits for a connection if it must, sends its arguments
  * and settles exactly once, after which nothing of it remains. What it settles with is the subclass's business.
  */
-export abstract class OutgoingCall extends WheelEntry implements StreamSink, Waiting, Dependent {
+export abstract class OutgoingCall extends WheelEntry implements StreamSink, Waiting, Dependent, Cancellable {
   readonly shape: Shape;
   override awaited = true;
   queue: CallQueue | undefined = undefined;
@@ -123,9 +124,11 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     this.fail(error);
   }
 
+  /** Whatever became of the surrounding call's own caller, its functions and servers have not failed. */
   onScopeCancel(error: RapError): void {
+    const code = error.code === "DEADLINE_EXCEEDED" ? error.code : "CANCELLED";
     this.cancel(
-      new RapError(error.code, `the surrounding call ended: ${error.message}`, {
+      new RapError(code, `the surrounding call ended: ${error.message}`, {
         cause: error,
         maybeExecuted: this.began,
       }),
@@ -254,8 +257,8 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     if (this.slot >= 0) this.core.wheel.remove(this);
     this.queue?.delete(this);
     this.#scope?.removeDependent(this);
-    this.options.signal?.removeEventListener("abort", this);
-    this.#scopeSignal?.removeEventListener("abort", this);
+    if (this.options.signal !== undefined) unwatch(this.options.signal, this);
+    if (this.#scopeSignal !== undefined) unwatch(this.#scopeSignal, this);
     this.#args = undefined;
     if (this.#source !== undefined) this.stopSource();
     return true;
@@ -269,9 +272,9 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     if (source !== undefined) void leave(source);
   }
 
-  /** EventListener of the signals. */
-  handleEvent(event: { target: EventTarget | null }): void {
-    this.cancel(abortError(event.target as AbortSignal, this.began));
+  /** The caller's signal fired. */
+  onSignal(signal: AbortSignal): void {
+    this.cancel(abortError(signal, this.began));
   }
 
   /** A callback that throws is the caller's fault, and fails its call only. */
@@ -315,7 +318,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
 
   #listen(signal: AbortSignal): void {
     if (signal.aborted) this.fail(abortError(signal, false));
-    else signal.addEventListener("abort", this);
+    else watch(signal, this);
   }
 
   /** To the session's connection, to the least busy one, or to those who wait. */
