@@ -63,6 +63,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   #gate: Gate | undefined;
   /** What the function streams out. */
   #iterator: AsyncIterator<unknown> | undefined;
+  /** It is not wanted any more, and comes to its `finally`. */
+  #leaving: Promise<void> | undefined;
   /** Tells the processors that the call is over. */
   #exit: ((error?: unknown) => void) | undefined;
   /** When the caller gave the call up though there was time left; 0 while it has not. */
@@ -309,7 +311,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     if (this.#iterator === undefined || this.#released) return;
     const { wheel, limits } = this.#connection.server;
     wheel.add(this, limits.generatorReturnTimeout);
-    void callScope.run(this, endIterator, this);
+    this.#leaving = callScope.run(this, endIterator, this);
   }
 
   /** A generator that waits for something else than its signal never reaches its `finally`. */
@@ -473,10 +475,14 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
         if (!sent) await gate.wait();
       }
     } catch (error) {
-      if (this.#cancelled === undefined) await this.endIterator();
+      await (this.#leaving ?? this.endIterator());
       return this.#fail(error);
     }
-    if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
+    if (this.#cancelled !== undefined) {
+      // Its place is free when its `finally` is done.
+      await this.#leaving;
+      return this.#finish(this.#cancelled);
+    }
     stream.end(this.#trailers?.size ? this.#trailers : undefined);
     this.#release();
   }
