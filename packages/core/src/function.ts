@@ -13,7 +13,10 @@ export interface MethodOptions {
   input?: readonly StandardSchemaV1[];
   /** Schema of the result. A result that does not match is an `INTERNAL` error and stays on the server. */
   output?: StandardSchemaV1;
-  /** The parameters' names, in order: allows calls with named arguments, and appears in reflection. */
+  /**
+   * The parameters' names, in order, for calls with named arguments and for reflection. Default, for calls only: those of
+   * the function's own text, if they are plain names; a minifier changes them.
+   */
   params?: readonly string[];
   /** The errors that callers should expect, by reason. For reflection. */
   errors?: Record<string, ErrorDef>;

@@ -328,19 +328,15 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   #readArguments(args: unknown): void {
     this.#started = true;
-    if (this.#method.bind !== undefined) return this.#bind(args);
-    if (Array.isArray(args)) this.#run(args);
-    else {
-      const message = `${this.#method.target} takes its arguments by position: it declares no parameter names`;
-      this.#finish(new RapError("INVALID_ARGUMENT", message));
-    }
+    if (Array.isArray(args) && !this.#method.checked) this.#run(args);
+    else this.#bind(args);
   }
 
   /** Checks the arguments; only an asynchronous schema makes the call wait. */
   #bind(args: unknown): void {
     let bound: unknown[] | Promise<unknown[]>;
     try {
-      bound = this.#method.bind!(args, this.#streamArg);
+      bound = this.#method.bind(args, this.#streamArg);
     } catch (error) {
       return this.#fail(error);
     }

@@ -1,5 +1,6 @@
 import { checkArguments, contractOf, isChannel, type Logger, type MethodOptions, type Token } from "@rap/core";
 import { type AnyFn, type ErrorDef, LIMITS, RapError } from "@rap/protocol";
+import { parameterNames } from "./parameter-names";
 import { type WorkerTask, workerTask } from "./worker";
 
 type Schema = NonNullable<MethodOptions["output"]>;
@@ -29,10 +30,12 @@ export interface Method {
   readonly doc: string | undefined;
   readonly deprecated: boolean | string;
   /**
-   * Turns what a caller sent into the arguments; see `checkArguments`, whose errors it has. undefined where there is
-   * nothing to check: a list is passed as it is, and anything else is refused.
+   * Turns what a caller sent into the arguments; see `checkArguments`, whose errors it has. Not needed for a list when
+   * `checked` is false. Names that are not declared are those of the function's text.
    */
-  readonly bind: ((args: unknown, streamIndex: number) => unknown[] | Promise<unknown[]>) | undefined;
+  readonly bind: (args: unknown, streamIndex: number) => unknown[] | Promise<unknown[]>;
+  /** Whether there are schemas for the arguments. */
+  readonly checked: boolean;
   /**
    * Checks a result, or one item of a stream; a promise only if the schema is asynchronous. Throws (or rejects with)
    * `INTERNAL` after it has logged why. undefined without `output`.
@@ -192,7 +195,11 @@ function compile({ fn, kind, options, key, contract }: Registration, logger: Log
     summary: settings.summary,
     doc: settings.doc,
     deprecated: settings.deprecated ?? false,
-    bind: input || params ? (args, streamIndex) => checkArguments(input, params, args, streamIndex) : undefined,
+    bind: (args, streamIndex) => {
+      const names = params ?? (Array.isArray(args) ? undefined : parameterNames(fn));
+      return checkArguments(input, names, args, streamIndex);
+    },
+    checked: input !== undefined,
     checkResult: output && ((value) => checkResult(output, value, target, logger)),
     worker: settings.worker ? asRegisterError(target, () => workerTask(fn, kind, settings.worker!)) : undefined,
     call: fn,

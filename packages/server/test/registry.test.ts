@@ -41,7 +41,7 @@ describe("a registry", () => {
       streams: false,
       private: false,
       idempotent: false,
-      bind: undefined,
+      checked: false,
       checkResult: undefined,
       worker: undefined,
       call: sum,
@@ -220,10 +220,10 @@ describe("a registered method", () => {
 
   test("binds arguments by its schemas and names", () => {
     const method = registered(sum, { input: [z.int(), z.int()], params: ["a", "b"] });
-    expect(method.bind!([1, 2], -1)).toEqual([1, 2]);
-    expect(method.bind!({ b: 2, a: 1 }, -1)).toEqual([1, 2]);
-    expect(() => method.bind!(["1", 2], -1)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
-    expect(() => method.bind!([1, 2], 1)).toThrow("b is a stream where a value is due");
+    expect(method.bind([1, 2], -1)).toEqual([1, 2]);
+    expect(method.bind({ b: 2, a: 1 }, -1)).toEqual([1, 2]);
+    expect(() => method.bind(["1", 2], -1)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+    expect(() => method.bind([1, 2], 1)).toThrow("b is a stream where a value is due");
     expect(registered(sum, { params: ["a", "b"] }).bind!({ b: 2, a: 1 }, -1)).toEqual([1, 2]);
   });
 
@@ -231,8 +231,8 @@ describe("a registered method", () => {
     const { registry } = setUp();
     registry.register(sum, { name: "checked", input: [z.int(), z.int()] });
     registry.register(sum, { name: "free" });
-    expect(registry.find("default/checked")!.bind).toBeDefined();
-    expect(registry.find("default/free")!.bind).toBeUndefined();
+    expect(registry.find("default/checked")!.checked).toBe(true);
+    expect(registry.find("default/free")!.checked).toBe(false);
   });
 
   test.each<[string, z.ZodType, unknown]>([

@@ -68,7 +68,7 @@ describe("a service", () => {
   test("gives its methods the options of their decorators", () => {
     const registry = register(Bank);
     expect(registry.find("bank/balance")).toMatchObject({ timeout: 5, private: false, streams: false });
-    expect(() => registry.find("bank/balance")!.bind!(["1"], -1)).toThrow("args[0]");
+    expect(() => registry.find("bank/balance")!.bind(["1"], -1)).toThrow("args[0]");
     expect(registry.find("audit/history")).toMatchObject({ private: true, streams: true });
   });
 
