@@ -45,15 +45,20 @@ export type Remote<F> = F extends (...args: infer P) => any
 
 /** By what is awaited, as it may be the stream itself; `any` and `never` would count as one. */
 type RemoteCall<F> = F extends (...args: infer A) => infer R
-  ? IsAny<Awaited<R>> extends true
-    ? // biome-ignore lint/suspicious/noExplicitAny: the function says any
-      RemoteFn<WireArgs<A>, Promise<any>>
-    : [Awaited<R>] extends [never]
-      ? RemoteFn<WireArgs<A>, Promise<never>>
-      : [Awaited<R>] extends [AsyncIterable<infer T>]
-        ? RemoteFn<WireArgs<A>, Stream<T>>
-        : RemoteFn<WireArgs<A>, Promise<Awaited<R>>>
+  ? IsPlain<Settled<R>> extends true
+    ? RemoteFn<WireArgs<A>, Promise<Settled<R>>>
+    : Settled<R> extends AsyncIterable<infer T>
+      ? RemoteFn<WireArgs<A>, Stream<T>>
+      : never
   : never;
+
+/** What a promise gives, as `Awaited`, at a tenth of the compiler's work where it is one. */
+type Settled<R> =
+  IsAny<R> extends true ? R : [R] extends [never] ? never : [R] extends [Promise<infer V>] ? V : Awaited<R>;
+
+/** Whether a result is no stream. */
+type IsPlain<V> =
+  IsAny<V> extends true ? true : [V] extends [never] ? true : [V] extends [AsyncIterable<unknown>] ? false : true;
 
 /** The functions of a group, or the public methods of a service class, as their caller sees them. */
 export type RemoteService<S> = {
@@ -63,17 +68,15 @@ export type RemoteService<S> = {
 // biome-ignore lint/suspicious/noExplicitAny: any arguments
 export type Result<F extends AnyFn> = Remote<F> extends RemoteFn<any, infer R> ? R : never;
 
-export type KindOf<F> =
-  // biome-ignore lint/suspicious/noExplicitAny: any channel, any function
-  Remote<F> extends RemoteChannel<any, any>
-    ? "channel"
-    : // biome-ignore lint/suspicious/noExplicitAny: any function
-      Remote<F> extends RemoteFn<any, infer R>
-      ? // biome-ignore lint/suspicious/noExplicitAny: any result
-        [R] extends [Promise<any>]
-        ? "unary"
-        : "stream"
-      : "unary";
+export type KindOf<F> = F extends (...args: infer P) => infer R
+  ? P extends [infer C]
+    ? IsChannel<C> extends true
+      ? "channel"
+      : ResultKind<R>
+    : ResultKind<R>
+  : "unary";
+
+type ResultKind<R> = IsPlain<Settled<R>> extends true ? "unary" : "stream";
 
 /** The methods that a client which knows only types must be told of: types are gone at run time. */
 export type Kinds<S> = {
