@@ -20,7 +20,6 @@ import {
   type AnyFn,
   type Awaitable,
   type Channel,
-  LIMITS,
   type Limits,
   limits,
   type MetadataInit,
@@ -38,8 +37,9 @@ import { type ClientCore, type ClientEvent, Pool } from "./pool";
 import { ChannelCall } from "./remote-channel";
 import type { KindArgs, Only, Remote, RemoteFn, RemoteService, Result } from "./remote-function";
 import { RemoteStream, StreamCall } from "./remote-stream";
-import { type CallArguments, isSource, type Target, UnaryCall } from "./send";
-import { ClientSession, type Session } from "./session";
+import { type CallArguments, isSource, UnaryCall } from "./send";
+import { openSession, type Session } from "./session";
+import { type Target, targetOf } from "./target";
 
 export interface ClientOptions {
   /** Addresses to call: `"tcp://host:port"`, `"tls://host:port"`, `"unix:/path"`. More can be added with `addConn`. */
@@ -293,22 +293,7 @@ export class Client implements AsyncDisposable {
 
   /** Opens a session: calls with it go over one connection, to one server that can keep state for them. */
   async openSession(options: CallOptions = {}): Promise<Session> {
-    const target = targetOf(SESSION_GROUP, "Open", mergeOptions({}, { ...options, session: null }));
-    let call!: UnaryCall;
-    const id = await new Promise((resolve, reject) => {
-      call = new UnaryCall(this.#core, target, Shape.UNARY, [], resolve, reject);
-      call.launch();
-    });
-    const { sessions } = this.#pool;
-    const end = (closing: string) =>
-      // On the session's own connection, though the session takes no calls any more.
-      new Promise((resolve, reject) => {
-        const close = targetOf(SESSION_GROUP, "Close", { session: null, timeout: CLOSE_TIMEOUT });
-        new UnaryCall(this.#core, close, Shape.UNARY, [closing], resolve, reject).launchOn(call.connection);
-      });
-    const session = new ClientSession(this, String(id), call.connection, end, (ended) => sessions.delete(ended));
-    sessions.add(session);
-    return session;
+    return openSession(this, this.#core, mergeOptions({}, options));
   }
 
   /** Runs `fn` in a session of its own: every call made inside, however deep, belongs to it. */
@@ -468,10 +453,6 @@ export function withCallOptions<R>(options: Pick<CallOptions, "timeout" | "signa
   return runInScope({ options: merged }, fn);
 }
 
-const SESSION_GROUP = "rap.session.v1";
-/** Milliseconds that the end of a session may take; the server drops it with its connection anyway. */
-const CLOSE_TIMEOUT = 2_000;
-
 /** Names that the language, a logger or a test looks for on any object. */
 const NOT_REMOTE = new Set([
   "then",
@@ -486,23 +467,6 @@ const NOT_REMOTE = new Set([
   "nodeType",
   "$$typeof",
 ]);
-
-const encoder = new TextEncoder();
-
-function targetOf(group = "default", name: unknown, options: CallOptions | undefined): Target {
-  if (typeof name !== "string" || name === "") {
-    throw registerError("a remote function needs a name; an anonymous function has none");
-  }
-  if (group.includes("/")) throw registerError(`the group ${JSON.stringify(group.slice(0, 64))} has a slash`);
-  const text = `${group}/${name}`;
-  const bytes = encoder.encode(text);
-  if (bytes.length > 2 * LIMITS.maxNameBytes + 1) throw registerError(`no function is called ${text.slice(0, 64)}…`);
-  return { group, name, text, bytes, options };
-}
-
-function registerError(message: string): TypeError {
-  return Object.assign(new TypeError(message), { code: "ERR_RAP_REGISTER" });
-}
 
 function checkedTimeout(timeout: unknown): number | undefined {
   if (timeout === undefined || (typeof timeout === "number" && timeout > 0)) return timeout as number | undefined;

@@ -1,6 +1,7 @@
 import type { Metadata, MetadataValue } from "@rap/protocol";
 import type { CallOptions } from "./options";
-import type { CallArguments, Target } from "./send";
+import type { CallArguments } from "./send";
+import type { Target } from "./target";
 
 /** A call on its way out; an interceptor may change its arguments and options. */
 export interface OutgoingCall {

@@ -1,7 +1,8 @@
 import { type Envelope, StreamChannel } from "@rap/core";
 import { type Channel, type Metadata, messageOf, RapError, Shape } from "@rap/protocol";
 import type { ClientCore } from "./pool";
-import { OutgoingCall, type Target } from "./send";
+import { OutgoingCall } from "./send";
+import type { Target } from "./target";
 
 /** A channel on the client: a call in which both sides write as they like. */
 export class ChannelCall extends OutgoingCall {

@@ -29,17 +29,7 @@ import { type CallOptions, inherit } from "./options";
 import type { ClientCore } from "./pool";
 import type { ClientSession } from "./session";
 import { type Cancellable, unwatch, watch } from "./signal-watch";
-
-/** A function as the client knows it. */
-export interface Target {
-  readonly group: string;
-  readonly name: string;
-  /** `group/name`. */
-  readonly text: string;
-  readonly bytes: Uint8Array;
-  /** Options given with the function. */
-  readonly options: CallOptions | undefined;
-}
+import type { Target } from "./target";
 
 /** Arguments by position, or by name where the server declared names. */
 export type CallArguments = readonly unknown[] | Readonly<Record<string, unknown>>;
@@ -290,7 +280,10 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     const { signal, metadata, timeout } = this.options;
     if (signal !== undefined) this.#listen(signal);
     if (this.options.session !== null) {
-      this.#session = (this.options.session ?? this.#scope?.clientSession) as ClientSession | undefined;
+      this.#session = (this.options.session ?? this.#scope?.sessions?.get(this.core)) as ClientSession | undefined;
+      if (this.#session !== undefined && this.#session.core !== this.core) {
+        throw new RapError("INVALID_ARGUMENT", "the session is another client's", { maybeExecuted: false });
+      }
     }
     const given = this.#session === undefined ? toMetadata(metadata) : withSession(metadata, this.#session.id);
     if (given !== undefined && this.core.processors === undefined) this.#metadata = encodeMetadata(given);

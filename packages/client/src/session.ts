@@ -1,10 +1,13 @@
-import { runInScope } from "@rap/core";
-import { type AnyFn, RapError, Shape } from "@rap/protocol";
+import { runInScope, runOutOfScope } from "@rap/core";
+import { type AnyFn, type Metadata, RapError, Shape } from "@rap/protocol";
 import type { Connection } from "@rap/transport";
 import { CallQueue, type Waiting } from "./call-queue";
 import type { Client } from "./client";
 import type { CallOptions } from "./options";
+import type { ClientCore } from "./pool";
 import type { KindArgs, RemoteFn, RemoteService } from "./remote-function";
+import { UnaryCall } from "./send";
+import { targetOf } from "./target";
 
 /**
  * Calls that go over one connection to one server, which can keep state for them: `await using s = await
@@ -13,6 +16,7 @@ import type { KindArgs, RemoteFn, RemoteService } from "./remote-function";
 export interface Session extends AsyncDisposable {
   /** Unguessable; the server sees it in `context().session`. */
   readonly id: string;
+  /** Whether it takes no calls any more: it was closed, or its connection is going or gone. */
   readonly closed: boolean;
   /** Runs `fn` so that every call made inside belongs to the session. */
   run<R>(fn: () => R): R;
@@ -28,38 +32,80 @@ export interface Session extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** The group of the server's functions that open and close sessions. */
+const GROUP = "rap.session.v1";
+/** Milliseconds that the end of a session may take; the server drops it with its connection anyway. */
+const CLOSE_TIMEOUT = 2_000;
+
+/** Opens a session on the least busy connection. */
+export async function openSession(client: Client, core: ClientCore, options: CallOptions): Promise<ClientSession> {
+  const target = targetOf(GROUP, "Open", { ...options, session: null });
+  let call!: OpenCall;
+  const id = await new Promise((resolve, reject) => {
+    call = new OpenCall(core, target, Shape.UNARY, [], resolve, reject);
+    call.launch();
+  });
+  return new ClientSession(client, core, String(id), call.connection);
+}
+
+/** Ends a session on the server, whatever has become of the call or the block that it was used in. */
+function closeOnServer(core: ClientCore, connection: Connection, id: string): Promise<unknown> {
+  const target = targetOf(GROUP, "Close", { session: null, timeout: CLOSE_TIMEOUT });
+  return runOutOfScope(
+    () =>
+      new Promise((resolve, reject) => {
+        new UnaryCall(core, target, Shape.UNARY, [id], resolve, reject).launchOn(connection);
+      }),
+  );
+}
+
+/** A call that opens a session. One that its caller has given up is still heard to its end: what it opens is closed. */
+class OpenCall extends UnaryCall {
+  #opened: unknown;
+
+  override cancel(error: RapError): void {
+    this.fail(error);
+  }
+
+  override receive(body: unknown): void {
+    this.#opened = body;
+    super.receive(body);
+  }
+
+  override onEnd(trailers: Metadata | undefined): void {
+    const abandoned = this.settled;
+    super.onEnd(trailers);
+    if (!abandoned || this.#opened === undefined) return;
+    closeOnServer(this.core, this.connection, String(this.#opened)).catch(() => undefined);
+  }
+}
+
 /** The session itself: the connection that its calls are pinned to, and those that wait for room on it. */
 export class ClientSession implements Session {
   readonly id: string;
+  /** The client that it belongs to. */
+  readonly core: ClientCore;
   readonly #client: Client;
   readonly #connection: Connection;
-  readonly #ended: (session: ClientSession) => void;
-  readonly #end: (id: string) => Promise<unknown>;
   readonly #queues = [Shape.UNARY, Shape.SERVER_STREAM, Shape.CHANNEL].map((shape) => new CallQueue(shape));
   #closed = false;
   #left = false;
 
-  constructor(
-    client: Client,
-    id: string,
-    connection: Connection,
-    end: (id: string) => Promise<unknown>,
-    ended: (session: ClientSession) => void,
-  ) {
+  constructor(client: Client, core: ClientCore, id: string, connection: Connection) {
     this.#client = client;
+    this.core = core;
     this.id = id;
     this.#connection = connection;
-    this.#end = end;
-    this.#ended = ended;
     connection.holds++;
+    core.pool.sessions.add(this);
   }
 
   get closed(): boolean {
-    return this.#closed || this.#connection.closed;
+    return this.#closed || this.#connection.draining;
   }
 
   run<R>(fn: () => R): R {
-    return runInScope({ clientSession: this }, fn);
+    return runInScope({ session: [this.core, this] }, fn);
   }
 
   invoke<A extends readonly unknown[], R>(fn: RemoteFn<A, R>, args: A, options: CallOptions = {}): R {
@@ -85,8 +131,10 @@ export class ClientSession implements Session {
     if (this.#closed) return;
     this.#closed = true;
     this.#drop(closedError());
-    if (!this.#connection.closed) await this.#end(this.id).catch(() => undefined);
-    this.#leave();
+    if (this.#connection.hasRoom(Shape.UNARY)) return this.#end();
+    // There is none while calls run: the server is told when there is, and nobody need wait for that.
+    this.#queue(Shape.UNARY).push(new Place(() => void this.#end()));
+    this.serve();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -116,11 +164,16 @@ export class ClientSession implements Session {
     if (this.#connection.closed) this.#leave();
   }
 
+  async #end(): Promise<void> {
+    if (!this.#connection.closed) await closeOnServer(this.core, this.#connection, this.id).catch(() => undefined);
+    this.#leave();
+  }
+
   #leave(): void {
     if (this.#left) return;
     this.#left = true;
     this.#connection.holds--;
-    this.#ended(this);
+    this.core.pool.sessions.delete(this);
   }
 
   #queue(shape: Shape): CallQueue {
@@ -138,6 +191,21 @@ export class ClientSession implements Session {
       origin: "transport",
       maybeExecuted: false,
     });
+  }
+}
+
+/** Waits for room like a call. */
+class Place implements Waiting {
+  readonly shape = Shape.UNARY;
+  readonly waitsForReady = true;
+  queue: CallQueue | undefined = undefined;
+  nextWaiting: Waiting | undefined = undefined;
+  previousWaiting: Waiting | undefined = undefined;
+
+  constructor(readonly begin: () => void) {}
+
+  giveUp(): void {
+    this.begin();
   }
 }
 

@@ -7,15 +7,20 @@ import { Client } from "../src/client";
 import type { Endpoint } from "../src/endpoint";
 
 /** Endpoints with so many calls in flight each, and with room for calls of these shapes. */
-function endpoints(...list: ({ streams: number; room?: Shape[] } | undefined)[]): Endpoint[] {
+function endpoints(...list: ({ streams: number; holds?: number; room?: Shape[] } | undefined)[]): Endpoint[] {
   const all = Object.values(Shape);
   return list.map((each) => ({
-    connection: each && { ...each, hasRoom: (shape: Shape) => (each.room ?? all).includes(shape) },
+    connection: each && { holds: 0, ...each, hasRoom: (shape: Shape) => (each.room ?? all).includes(shape) },
   })) as unknown as Endpoint[];
 }
 
 test("a call goes to the connection with the fewest in flight, the first of equals", () => {
   const list = endpoints({ streams: 3 }, { streams: 1 }, { streams: 1 }, { streams: 2 });
+  expect(leastInFlight(list, Shape.UNARY)).toBe(list[1]!.connection);
+});
+
+test("an open session counts like a call, so that sessions are spread", () => {
+  const list = endpoints({ streams: 0, holds: 2 }, { streams: 1 }, { streams: 0, holds: 1 });
   expect(leastInFlight(list, Shape.UNARY)).toBe(list[1]!.connection);
 });
 

@@ -1,5 +1,5 @@
 import { type Channel, context, Server } from "@rap/server";
-import { Client, type Session } from "../src";
+import { Client, type ClientOptions, type Session, withCallOptions } from "../src";
 
 const stops: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -35,8 +35,8 @@ interface Functions {
   sessions(): AsyncIterable<string>;
 }
 
-async function start(servers: Server[]): Promise<Client> {
-  const client = new Client();
+async function start(servers: Server[], options: ClientOptions = {}): Promise<Client> {
+  const client = new Client(options);
   for (const server of servers) {
     const { port } = await server.listen({ port: 0 });
     client.addConn("127.0.0.1", port);
@@ -125,3 +125,371 @@ test("a connection takes only so many sessions", async () => {
   await sessions[0]!.close();
   await (await client.openSession()).close();
 });
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe("an implicit session", () => {
+  test("goes through promises, timers, events and generators, and ends with its function", async () => {
+    const client = await start([newServer()]);
+    const where = client.register<Functions["where"]>("where");
+    let inside: Session | undefined;
+    const result = await client.withSession(async (session) => {
+      inside = session;
+      const seen = [
+        await Promise.resolve().then(() => where()),
+        await new Promise((resolve) => setTimeout(() => resolve(where()), 1)),
+        await new Promise((resolve) => setImmediate(() => resolve(where()))),
+        await new Promise((resolve) => queueMicrotask(() => resolve(where()))),
+        await (async function* () {
+          yield await where();
+        })()
+          .next()
+          .then(({ value }) => value),
+        await client.invoke(where, []),
+        await client.invokeByName("where"),
+        await client.service<Functions>("default", { sessions: "stream" }).where(),
+      ];
+      expect((seen as { session: string }[]).map((each) => each.session)).toEqual(seen.map(() => session.id));
+      // It can be left for one call.
+      expect((await where.with({ session: null })()).session).toBeUndefined();
+      return "done";
+    });
+    expect([result, inside?.closed]).toEqual(["done", true]);
+  });
+
+  test("inside another has an id of its own, and the outer one is back after it", async () => {
+    const client = await start([newServer()]);
+    const count = client.register<Functions["count"]>("count");
+    await client.withSession(async (outer) => {
+      expect(await count()).toBe(1);
+      await client.withSession(async (inner) => {
+        expect(inner.id).not.toBe(outer.id);
+        expect(await count()).toBe(1);
+        expect(await outer.run(() => count())).toBe(2);
+        expect(await count()).toBe(2);
+      });
+      expect(await count()).toBe(3);
+    });
+  });
+
+  test("is that of the client that opened it: another client's calls have none, or their own", async () => {
+    const [here, there] = [await start([newServer()]), await start([newServer()])];
+    const whereHere = here.register<Functions["where"]>("where");
+    const whereThere = there.register<Functions["where"]>("where");
+    await here.withSession(async (session) => {
+      const other = await whereThere();
+      expect([other.session, other.server === (await whereHere()).server]).toEqual([undefined, false]);
+      await there.withSession(async (theirs) => {
+        expect([(await whereHere()).session, (await whereThere()).session]).toEqual([session.id, theirs.id]);
+      });
+      await expect(whereThere.with({ session })()).rejects.toMatchObject({
+        code: "INVALID_ARGUMENT",
+        message: "the session is another client's",
+      });
+    });
+  });
+
+  test("is not passed on by the server that it calls", async () => {
+    const inner = newServer();
+    const client = await start([inner]);
+    const outer = new Server().register({ nested: () => client.invokeByName("where") });
+    const outside = await start([outer]);
+    await outside.withSession(async () => {
+      expect(await outside.invokeByName("nested")).toMatchObject({ session: undefined });
+    });
+  });
+});
+
+describe("the state of a session", () => {
+  test("is there for its calls, streams and channels alone", async () => {
+    const server = newServer();
+    server.register({
+      async *counting() {
+        const { session } = context();
+        session?.state.set("n", 10);
+        yield (session?.state.get("n") as number) ?? 0;
+      },
+    });
+    const client = await start([server]);
+    const count = client.register<Functions["count"]>("count");
+    const [a, b] = [await client.openSession(), await client.openSession()];
+    expect([await count.with({ session: a })(), await count.with({ session: a })()]).toEqual([1, 2]);
+    expect(await count.with({ session: b })()).toBe(1);
+    for await (const _ of client.registerGen<() => AsyncIterable<number>>("counting").with({ session: b })()) break;
+    expect(await count.with({ session: b })()).toBe(11);
+    // Without a session nothing is kept.
+    expect([await count(), await count()]).toEqual([1, 1]);
+    await Promise.all([a.close(), b.close()]);
+  });
+
+  test("goes when the session ends, and when its connection dies: its id is worth nothing then", async () => {
+    const server = newServer();
+    const client = await start([server], { reconnect: { initial: 1 } });
+    const useOld = (id: string) => client.invokeByName("count", [], { metadata: { "rap-session": id } });
+    const closed = await client.openSession();
+    expect(await useOld(closed.id)).toBe(1);
+    await closed.close();
+    await expect(useOld(closed.id)).rejects.toMatchObject({ code: "FAILED_PRECONDITION" });
+    const lost = await client.openSession();
+    expect(await useOld(lost.id)).toBe(1);
+    const again = new Promise((resolve) => client.on("reconnect", resolve));
+    for (const connection of server.connections()) await connection.close("a crash");
+    await again;
+    await expect(useOld(lost.id)).rejects.toMatchObject({ code: "FAILED_PRECONDITION" });
+    expect(lost.closed).toBe(true);
+  });
+});
+
+describe("the id of a session", () => {
+  test("is 128 random bits, and no good on any other connection", async () => {
+    const server = newServer();
+    const [client, thief] = [await start([server]), new Client({ target: server.address! })];
+    stops.unshift(() => thief.stop({ graceMs: 0 }));
+    await thief.start();
+    const sessions = await Promise.all(Array.from({ length: 16 }, () => client.openSession()));
+    const bits = sessions.map(({ id }) => BigInt(`0x${id}`));
+    expect(new Set(bits).size).toBe(16);
+    // Of random bits no place is the same in all: the chance is 128 in 2^15 per place, so look at halves of it.
+    const same = bits.reduce((and, each) => and & each, 2n ** 128n - 1n);
+    expect(same.toString(2).replaceAll("0", "").length).toBeLessThan(16);
+    const { id } = sessions[0]!;
+    for (const stolen of [id, "0".repeat(32), "", "x".repeat(300), id.toUpperCase()]) {
+      const call = thief.invokeByName("count", [], { metadata: { "rap-session": stolen } });
+      await expect(call).rejects.toMatchObject({
+        code: "FAILED_PRECONDITION",
+        message: "there is no such session on this connection",
+        maybeExecuted: false,
+      });
+      await thief.invokeByName("Close", [stolen], { group: "rap.session.v1" });
+    }
+    expect(await sessions[0]!.execute("count", [])).toBe(1);
+    await Promise.all(sessions.map((session) => session.close()));
+  });
+});
+
+describe("a stream or channel outside of a session", () => {
+  test("has one of its own for as long as it lasts; a plain call has none", async () => {
+    const ids: unknown[] = [];
+    const server = newServer();
+    server.register({
+      async *stateful() {
+        const { session } = context();
+        for (let n = 0; n < 3; n++) {
+          session?.state.set("n", ((session.state.get("n") as number | undefined) ?? 0) + 1);
+          await turn();
+          ids.push(context().session?.id);
+          yield session?.state.get("n") as number;
+        }
+      },
+      async total(items: AsyncIterable<number>) {
+        for await (const _ of items) ids.push(context().session?.id);
+      },
+    });
+    server.registerChannel(async function talk(channel: Channel<number, number>) {
+      for await (const body of channel) {
+        ids.push(context().session?.id);
+        await channel.write(body);
+      }
+    });
+    const client = await start([server]);
+    const rounds: [string, () => Promise<unknown>][] = [
+      [
+        "stream",
+        async () => {
+          const got: number[] = [];
+          for await (const n of client.registerGen<() => AsyncIterable<number>>("stateful")()) got.push(n);
+          expect(got).toEqual([1, 2, 3]);
+        },
+      ],
+      [
+        "client stream",
+        () => client.register<(s: AsyncIterable<number>) => Promise<void>>("total")([1, 2, 3].values()),
+      ],
+      [
+        "channel",
+        () =>
+          client.registerChannel<(c: Channel<number, number>) => Promise<void>>("talk")(async (channel) => {
+            for (let n = 0; n < 3; n++) {
+              await channel.write(n);
+              await channel.readBody();
+            }
+          }),
+      ],
+    ];
+    const all: unknown[] = [];
+    for (const [, round] of [...rounds, ...rounds]) {
+      await round();
+      expect([ids.length, new Set(ids).size]).toEqual([3, 1]);
+      all.push(ids.splice(0)[0]);
+    }
+    expect(new Set(all).size).toBe(6);
+    for (const id of all) expect(id).toMatch(/^[0-9a-f]{32}$/);
+    // They took none of the places that sessions have.
+    const sessions = await Promise.all(Array.from({ length: 16 }, () => client.openSession()));
+    await Promise.all(sessions.map((session) => session.close()));
+    expect((await client.invokeByName<{ session?: string }>("where")).session).toBeUndefined();
+  });
+});
+
+describe("with several servers", () => {
+  test("sessions are spread over them, and each keeps to its own", async () => {
+    const servers = [newServer(), newServer(), newServer()];
+    const client = await start(servers);
+    await connected(client, 3);
+    const sessions: Session[] = [];
+    for (let n = 0; n < 3 * 16; n++) sessions.push(await client.openSession());
+    const where = client.register<Functions["where"]>("where");
+    const homes = await Promise.all(sessions.map((session) => where.with({ session })()));
+    expect(new Set(homes.map(({ server }) => server)).size).toBe(3);
+    const again = await Promise.all(sessions.map((session) => where.with({ session })()));
+    expect(again).toEqual(homes);
+    await expect(client.openSession()).rejects.toMatchObject({ code: "RESOURCE_EXHAUSTED" });
+    await Promise.all(sessions.map((session) => session.close()));
+  });
+
+  test("a session whose server goes away in peace finishes what runs there and takes nothing new", async () => {
+    const gate = deferred();
+    const servers = [newServer(), newServer()];
+    for (const server of servers) {
+      server.register({
+        async slow() {
+          await gate.promise;
+          return server.address;
+        },
+      });
+    }
+    const client = await start(servers);
+    await connected(client, 2);
+    const session = await client.openSession();
+    const { server: home } = await session.execute<{ server: string }>("where", []);
+    const running = session.execute<string>("slow", []);
+    const server = servers.find(({ address }) => address === home)!;
+    while (server.stats().inFlight === 0) await turn();
+    const gone = new Promise((resolve) => client.on("goaway", resolve));
+    const stopped = server.shutdown();
+    await gone;
+    expect(session.closed).toBe(true);
+    await expect(session.execute("where", [])).rejects.toMatchObject({
+      code: "UNAVAILABLE",
+      message: "the connection of the session is gone, and the session with it",
+    });
+    gate.resolve();
+    expect(await running).toBe(home);
+    await session.close();
+    await stopped;
+    expect((await client.invokeByName<{ server: string }>("where")).server).not.toBe(home);
+  });
+
+  test("calls, streams and channels that run in a session whose connection dies fail, and those that wait too", async () => {
+    const limited = new Server({ limits: { maxInFlight: 3 } });
+    limited.register({ never: () => new Promise(() => {}) });
+    limited.registerChannel(async function idle(channel: Channel) {
+      await channel.waitClose();
+    });
+    limited.register({
+      async *endless() {
+        for (;;) {
+          await turn();
+          yield 1;
+        }
+      },
+    });
+    const other = await start([limited]);
+    const session = await other.openSession();
+    const call = session.execute("never", []);
+    const channel = await other
+      .registerChannel<(c: Channel<never, number>) => Promise<void>>("idle")
+      .with({ session })
+      .open();
+    const stream = other.registerGen<() => AsyncIterable<number>>("endless").with({ session })();
+    await stream.next();
+    const waiting = session.execute("never", []);
+    await turn();
+    for (const connection of limited.connections()) await connection.close("a crash");
+    const unavailable = expect.objectContaining({ code: "UNAVAILABLE" });
+    const results = await Promise.allSettled([call, channel.read(), readAll(stream), waiting]);
+    expect(results).toEqual(results.map(() => ({ status: "rejected", reason: unavailable })));
+    await session.close();
+  });
+});
+
+describe("the place of a session on the server", () => {
+  test("is free again although the caller gave up while it was opened", async () => {
+    const client = await start([newServer()]);
+    for (let n = 0; n < 40; n++) {
+      const caller = new AbortController();
+      const opening = client.openSession({ signal: caller.signal });
+      caller.abort();
+      await expect(opening).rejects.toMatchObject({ code: "CANCELLED" });
+    }
+    while (client.stats().inFlight > 0) await turn();
+    const sessions = await Promise.all(Array.from({ length: 16 }, () => client.openSession()));
+    await Promise.all(sessions.map((session) => session.close()));
+  });
+
+  test("is free again although the call or block that it was used in was cancelled", async () => {
+    const client = await start([newServer()]);
+    for (let n = 0; n < 20; n++) {
+      const caller = new AbortController();
+      const block = withCallOptions({ signal: caller.signal }, () =>
+        client.withSession(async () => {
+          caller.abort();
+          await client.invokeByName("where");
+        }),
+      );
+      await expect(block).rejects.toMatchObject({ code: "CANCELLED" });
+    }
+    const outer = new Server().register({
+      work: () => client.withSession(() => client.invokeByName("count", [])),
+      wait: () =>
+        client.withSession(() => new Promise((_, reject) => context().signal.addEventListener("abort", reject))),
+    });
+    const outside = await start([outer]);
+    for (let n = 0; n < 20; n++) {
+      await expect(outside.invokeByName("wait", [], { timeout: 5 })).rejects.toMatchObject({
+        code: "DEADLINE_EXCEEDED",
+      });
+    }
+    expect(await outside.invokeByName("work")).toBe(1);
+  });
+
+  test("is free again although there was no room for a call when it was closed", async () => {
+    const gate = deferred();
+    const server = new Server({ limits: { maxInFlight: 2, maxSessions: 1 } }).register({ hold: () => gate.promise });
+    const client = await start([server]);
+    const session = await client.openSession();
+    const calls = [session.execute("hold", []), session.execute("hold", [])];
+    while (server.stats().inFlight < 2) await turn();
+    await session.close();
+    expect(session.closed).toBe(true);
+    gate.resolve();
+    await Promise.all(calls);
+    while (client.stats().inFlight > 0) await turn();
+    await (await client.openSession()).close();
+  });
+});
+
+test("a client that stops ends its sessions, and their calls fail", async () => {
+  const client = await start([newServer()]);
+  const session = await client.openSession();
+  await client.stop();
+  expect(session.closed).toBe(true);
+  await expect(session.execute("where", [])).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  await session.close();
+});
+
+async function connected(client: Client, count: number): Promise<void> {
+  while (client.stats().connections < count) await turn();
+}
+
+async function readAll(stream: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of stream);
+}
+
+function deferred() {
+  let resolve!: () => void;
+  const promise = new Promise<void>((yes) => {
+    resolve = yes;
+  });
+  return { promise, resolve };
+}

@@ -73,8 +73,8 @@ export interface CallScope {
   /** The request that is being handled there. */
   readonly context: RequestContext | undefined;
   readonly options: InheritedOptions | undefined;
-  /** The client's session that calls belong to unless they say otherwise. */
-  readonly clientSession: object | undefined;
+  /** The sessions that calls belong to unless they say otherwise, by the client that makes them. */
+  readonly sessions: ReadonlyMap<object, object> | undefined;
   /** Milliseconds that the calls may take at most; undefined: no bound. */
   remaining(): number | undefined;
   /** Tells `dependent` when the surrounding call is cancelled (at once if it is already); give it back when done. */
@@ -99,19 +99,27 @@ export function tryContext(): RequestContext | undefined {
   return callScope.getStore()?.context;
 }
 
-/** Runs `fn` so that every call made inside has these options, or this session, unless it says otherwise itself. */
+/**
+ * Runs `fn` so that every call made inside has these options, or this session if it is made by this client, unless it
+ * says otherwise itself.
+ */
 export function runInScope<R>(
-  { options, clientSession }: { options?: InheritedOptions; clientSession?: object },
+  { options, session }: { options?: InheritedOptions; session?: readonly [client: object, session: object] },
   fn: () => R,
 ): R {
   const outer = callScope.getStore();
   const scope: CallScope = {
     context: outer?.context,
     options: options === undefined ? outer?.options : { ...outer?.options, ...options },
-    clientSession: clientSession ?? outer?.clientSession,
+    sessions: session === undefined ? outer?.sessions : new Map([...(outer?.sessions ?? []), session]),
     remaining: () => outer?.remaining(),
     addDependent: (dependent) => outer?.addDependent(dependent),
     removeDependent: (dependent) => outer?.removeDependent(dependent),
   };
   return callScope.run(scope, fn);
+}
+
+/** Runs `fn` as outside of any call: what it does inherits no deadline, no cancellation and no session. */
+export function runOutOfScope<R>(fn: () => R): R {
+  return callScope.run(undefined as never, fn);
 }

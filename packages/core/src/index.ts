@@ -10,6 +10,7 @@ export {
   type InheritedOptions,
   type RequestContext,
   runInScope,
+  runOutOfScope,
   type ServerSession,
   tryContext,
 } from "./context";

@@ -76,7 +76,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   readonly context: RequestContext = this;
   readonly options: InheritedOptions | undefined = undefined;
-  readonly clientSession: undefined;
+  readonly sessions: undefined;
 
   constructor(connection: ServerConnection, stream: Stream, method: Method, head: OpenHead, bytes: Uint8Array) {
     super();
