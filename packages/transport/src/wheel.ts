@@ -85,6 +85,8 @@ export class TimerWheel {
     entry.slot = -1;
     this.#size--;
     if (entry.awaited) this.#awaited--;
+    // A process must not stay for the sake of nothing. One with a connection has that to stay for, and to watch.
+    if (this.#size === 0 && this.#keepsAlive) this.stop();
   }
 
   /** Drops the timer. The wheel must be empty, or what waits in it never fires. */

@@ -264,4 +264,18 @@ describe("the process stays alive", () => {
     clock.advance(200);
     expect([clock.holding.size, clock.timers]).toEqual([0, 1]);
   });
+
+  test("no longer than the only entry is in the wheel", () => {
+    const clock = new HoldingClock();
+    const wheel = new TimerWheel(clock);
+    const call = awaited(new Entry(clock));
+    wheel.add(call, 30_000);
+    expect(clock.holding.size).toBe(1);
+    wheel.remove(call);
+    expect([clock.holding.size, clock.timers]).toEqual([0, 0]);
+    wheel.add(call, 500);
+    clock.advance(505);
+    expect(call.firedAt).toHaveLength(1);
+    expect([clock.holding.size, clock.timers]).toEqual([0, 0]);
+  });
 });
