@@ -92,6 +92,7 @@ export class Pool {
 
   /** The least busy connection with room for a call of this shape. */
   pick(shape: Shape): Connection | undefined {
+    if (this.#state === "stopped") return undefined;
     return leastInFlight(this.#endpoints, shape);
   }
 
