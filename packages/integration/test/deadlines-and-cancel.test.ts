@@ -105,8 +105,10 @@ describe("what ends a call", () => {
     expect(middle).toBeLessThanOrEqual(Math.ceil(front!));
     expect(back).toBeLessThanOrEqual(Math.ceil(middle!));
     const late = "DEADLINE_EXCEEDED";
-    expect(seen.reasons).toEqual({ front: late, middle: late, back: late });
     expect(seen.errors).toEqual({ front: late, middle: late });
+    // The others may have ended with the calls that they made, before their own time was over.
+    expect(seen.reasons).toMatchObject({ back: late });
+    expect(new Set(Object.values(seen.reasons))).toEqual(new Set([late]));
   });
 
   test("by its caller's signal ends the calls that its function made, and those that theirs made", async () => {
