@@ -4,8 +4,8 @@ import { Backoff } from "./backoff";
 import type { ClientCore, Pool } from "./pool";
 
 /**
- * One address and the connection to it. Keeps one alive: dials again, with backoff, when it is lost, and at once
- * when the server says goodbye, while calls on the old connection finish.
+ * One address and the connection to it. Keeps one alive: dials again, with backoff, when it is lost, and also when
+ * the server says goodbye, while calls on the old connection finish.
  */
 export class Endpoint implements ConnectionHost {
   readonly address: string;
@@ -100,6 +100,7 @@ export class Endpoint implements ConnectionHost {
     this.#core.emit("goaway", { address: this.address, reason });
     this.#connection = undefined;
     this.#leaving.add(connection);
+    this.#forgiveIfOld();
     this.#dialAgain();
   }
 
@@ -116,11 +117,16 @@ export class Endpoint implements ConnectionHost {
     }
     if (error !== undefined) this.lastError = error;
     this.#core.emit("disconnect", { address: this.address, ...(error !== undefined && { error }) });
-    if (this.#core.clock.now() - this.#readyAt >= this.#core.limits.reconnectResetAfter) this.#backoff.reset();
+    this.#forgiveIfOld();
     // This side closed it because nobody used it: the next call dials.
     if (error === undefined && !this.#stopped && this.#pool.waiting === 0) this.#idle = true;
     else this.#dialAgain();
     this.#pool.serve();
+  }
+
+  /** A connection that has lived for a while makes up for the tries before it. */
+  #forgiveIfOld(): void {
+    if (this.#core.clock.now() - this.#readyAt >= this.#core.limits.reconnectResetAfter) this.#backoff.reset();
   }
 
   async #dial(): Promise<void> {

@@ -1,7 +1,13 @@
 import { once } from "node:events";
-import { expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
+import { CLOCK, RANDOM } from "@rap/core";
+import { createContainer } from "@rap/core/container";
+import { PREAMBLE } from "@rap/protocol";
 import { context, Server } from "@rap/server";
-import { createTestPair } from "@rap/testing";
+import { createTestPair, ManualClock } from "@rap/testing";
+import { memory } from "@rap/transport";
+import { helloOf, RawPeer } from "../../transport/test/link";
+import { Client } from "../src";
 
 test("a server that stops is reported once, though it says goodbye in two steps", async () => {
   let started!: () => void;
@@ -21,4 +27,74 @@ test("a server that stops is reported once, though it says goodbye in two steps"
   await server.shutdown({ graceMs: 50 });
   await expect(call).rejects.toMatchObject({ code: "UNAVAILABLE" });
   expect(reasons).toEqual(["the server is shutting down"]);
+});
+
+describe("the way back", () => {
+  /** A client in a time of its own, and peers that greet and do nothing else. */
+  async function greeted() {
+    const clock = new ManualClock();
+    const container = createContainer();
+    container.register(CLOCK, { useValue: clock });
+    container.register(RANDOM, { useValue: { bytes: (length: number) => new Uint8Array(length), float: () => 0.5 } });
+    const world = memory();
+    const peers: RawPeer[] = [];
+    await world.listen("memory://a", (socket) => {
+      const peer = new RawPeer(socket);
+      peer.write(PREAMBLE);
+      peer.send({ kind: "hello", hello: helloOf() });
+      peers.push(peer);
+    });
+    const client = await new Client({ target: "memory://a", transports: [world], container }).start();
+    const told = (event: "disconnect" | "reconnect" | "goaway") =>
+      new Promise<void>((resolve) => {
+        const listening = client.on(event, () => {
+          listening[Symbol.dispose]();
+          resolve();
+        });
+      });
+    /** Whether a new connection comes when so much time has gone by. */
+    const comesAfter = async (ms: number) => {
+      const back = told("reconnect");
+      clock.advance(ms - 1);
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+      const before = peers.length;
+      clock.advance(2);
+      await back;
+      return peers.length - before;
+    };
+    const lose = async () => {
+      const lost = told("disconnect");
+      world.cut();
+      await lost;
+    };
+    return { client, clock, peers, told, comesAfter, lose };
+  }
+
+  test("is longer each time that a connection does not last", async () => {
+    const { client, comesAfter, lose } = await greeted();
+    for (const wait of [100, 320, 512]) {
+      await lose();
+      expect(await comesAfter(wait)).toBe(1);
+    }
+    await client.stop({ graceMs: 0 });
+  });
+
+  test("is short again after a connection that has lasted, whether it broke or the server said goodbye", async () => {
+    const { client, clock, peers, told, comesAfter, lose } = await greeted();
+    for (const wait of [100, 320]) {
+      await lose();
+      await comesAfter(wait);
+    }
+    clock.advance(10_000);
+    await lose();
+    expect(await comesAfter(100)).toBe(1);
+    await lose();
+    await comesAfter(320);
+    clock.advance(10_000);
+    const goodbye = told("goaway");
+    peers.at(-1)!.send({ kind: "goaway", lastId: 0, code: 0, reason: "bye" });
+    await goodbye;
+    expect(await comesAfter(100)).toBe(1);
+    await client.stop({ graceMs: 0 });
+  });
 });
