@@ -66,8 +66,6 @@ export const LIMITS = Object.freeze({
   streamWindowMessages: 256,
   /** Bytes a peer may send on all streams of a connection together before it must wait. */
   connectionWindowBytes: 4 * MiB,
-  /** What a message costs at least against the windows. */
-  minMessageCharge: 256,
   /** Unsent bytes of a connection above which producers, and a server's reading, pause. */
   writeQueueSoftBytes: 1 * MiB,
   /** Unsent bytes of a connection above which it is destroyed: SLOW_CONSUMER. */
@@ -112,10 +110,6 @@ export const LIMITS = Object.freeze({
   maxTimeout: 600_000,
   /** Time a generator has to finish its `finally` once its call is cancelled. */
   generatorReturnTimeout: 5_000,
-  /** Attempts of a retried call in all. */
-  maxAttempts: 5,
-  retryInitialBackoff: 100,
-  retryMaxBackoff: 1_000,
   /** A dial's time, handshake included. */
   connectTimeout: 5_000,
   reconnectInitialBackoff: 200,
@@ -134,14 +128,13 @@ export const LIMITS = Object.freeze({
   logLinesPerSecond: 10,
   /** Characters of a peer's string in a log line. */
   logStringLength: 256,
-  /** Endpoints that a discovery may give for one service. */
-  maxEndpoints: 1_000,
 });
 
 const DECODE_FACTOR = 8;
 
 /** A window smaller than the charge of one message would let nothing through, ever; a larger one is no legal credit. */
 const WINDOWS = new Set(["streamWindowBytes", "connectionWindowBytes"]);
+const MIN_WINDOW = 256;
 const MAX_WINDOW = 2 ** 31 - 1;
 
 /** The whole table, with numbers of one's own. */
@@ -154,8 +147,8 @@ export function limits(changes: Partial<Limits> = {}): Limits {
     if (value !== undefined && !(typeof value === "number" && value > 0)) {
       throw rangeError(`limit ${name} must be a positive number, not ${String(value)}`);
     }
-    if (value !== undefined && WINDOWS.has(name) && !(value >= LIMITS.minMessageCharge && value <= MAX_WINDOW)) {
-      throw rangeError(`limit ${name} must be from ${LIMITS.minMessageCharge} to ${MAX_WINDOW}, not ${value}`);
+    if (value !== undefined && WINDOWS.has(name) && !(value >= MIN_WINDOW && value <= MAX_WINDOW)) {
+      throw rangeError(`limit ${name} must be from ${MIN_WINDOW} to ${MAX_WINDOW}, not ${value}`);
     }
   }
   const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));

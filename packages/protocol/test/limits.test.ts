@@ -34,7 +34,6 @@ describe("the defaults", () => {
       streamWindowBytes: 256 * KiB,
       streamWindowMessages: 256,
       connectionWindowBytes: 4 * MiB,
-      minMessageCharge: 256,
       writeQueueSoftBytes: 1 * MiB,
       writeQueueHardBytes: 16 * MiB,
       writeStallTimeout: 10_000,
@@ -56,9 +55,6 @@ describe("the defaults", () => {
       maxMapEntries: 65_536,
       timeout: 30_000,
       maxTimeout: 10 * 60_000,
-      maxAttempts: 5,
-      retryInitialBackoff: 100,
-      retryMaxBackoff: 1_000,
       reconnectInitialBackoff: 200,
       reconnectMultiplier: 1.6,
       reconnectMaxBackoff: 30_000,
@@ -71,7 +67,6 @@ describe("the defaults", () => {
       generatorReturnTimeout: 5_000,
       logLinesPerSecond: 10,
       logStringLength: 256,
-      maxEndpoints: 1_000,
     });
   });
 

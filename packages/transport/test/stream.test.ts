@@ -383,7 +383,7 @@ async function linked(): Promise<Link & { world: TestWorld }> {
 describe("a stream that is over", () => {
   test("holds no credit of its connection, though nobody ever read it", async () => {
     const { world, client, serverHost } = await linked();
-    const rounds = (2 * LIMITS.connectionWindowBytes) / (100 * LIMITS.minMessageCharge);
+    const rounds = (2 * LIMITS.connectionWindowBytes) / (100 * 256);
     for (let round = 0; round < rounds; round++) {
       const sink = new RecordingSink(false);
       open(client, sink, { shape: Shape.SERVER_STREAM });
