@@ -15,6 +15,7 @@ import {
   startParts,
   stopParts,
   type Token,
+  warn,
 } from "@rap/core";
 import {
   type AnyFn,
@@ -90,6 +91,7 @@ export class Client implements AsyncDisposable {
   readonly #processors = new ProcessorChain();
   readonly #events = lifecycleEvents();
   #started = false;
+  #stopping: Promise<void> | undefined;
   readonly #listeners = new Map<ClientEvent, Set<(event: unknown) => void>>();
   /** What a callable of this client stands for. */
   readonly #remotes = new WeakMap<object, { kind: Kind; target: Target }>();
@@ -145,17 +147,16 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Connects; resolves once one address answers and keeps trying the others. Without any address that is
-   * `localhost:9000`. Rejects with UNAVAILABLE when none answers.
+   * Connects; resolves when all addresses were tried and one or more answered, and keeps trying the others. Without any
+   * address that is `localhost:9000`. Rejects with UNAVAILABLE when none answers; then it may be called again.
    */
   async start(): Promise<this> {
     if (this.#pool.addresses.length === 0) this.addConn("localhost", 9000);
-    const { list } = this.#processors;
-    await startParts(this.#events.beforeStart, list, undefined, warn);
+    this.#pool.prepare();
     try {
-      await this.#pool.start();
+      await this.#startAll();
     } catch (error) {
-      await stopParts(list, [], undefined, warn);
+      this.#pool.reset();
       throw error;
     }
     this.#started = true;
@@ -163,13 +164,13 @@ export class Client implements AsyncDisposable {
     return this;
   }
 
-  /** Lets running calls finish for `graceMs` (default 2 000), cancels the rest and closes. Always resolves. */
-  async stop(options: { graceMs?: number } = {}): Promise<void> {
-    const started = this.#started;
-    this.#started = false;
-    if (started) await runEvents(this.#events.beforeStop, warn);
-    await this.#pool.stop(options.graceMs ?? this.#core.limits.abortGrace);
-    if (started) await stopParts(this.#processors.list, this.#events.afterStop, undefined, warn);
+  /**
+   * Lets running calls finish for `graceMs` (default 2 000), cancels the rest and closes. Always resolves; later calls
+   * share the first one's end.
+   */
+  stop(options: { graceMs?: number } = {}): Promise<void> {
+    this.#stopping ??= this.#stop(options.graceMs ?? this.#core.limits.abortGrace);
+    return this.#stopping;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -323,6 +324,25 @@ export class Client implements AsyncDisposable {
     };
   }
 
+  async #startAll(): Promise<void> {
+    const { list } = this.#processors;
+    await startParts(this.#events.beforeStart, list, undefined, warn);
+    try {
+      await this.#pool.start();
+    } catch (error) {
+      await stopParts(list, [], undefined, warn);
+      throw error;
+    }
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    const started = this.#started;
+    this.#started = false;
+    if (started) await runEvents(this.#events.beforeStop, warn);
+    await this.#pool.stop(graceMs);
+    if (started) await stopParts(this.#processors.list, this.#events.afterStop, undefined, warn);
+  }
+
   #add(address: string): void {
     const { scheme } = parseAddress(address);
     const transport = this.#transports.get(scheme);
@@ -339,7 +359,7 @@ export class Client implements AsyncDisposable {
       try {
         listener(detail);
       } catch (error) {
-        process.emitWarning(error as Error, { detail: `a listener of the client's "${event}" event failed` });
+        warn(error, `a listener of the client's "${event}" event failed`);
       }
     }
   }
@@ -481,11 +501,6 @@ function withOptions(target: Target, options: CallOptions): Target {
 
 function isGenerator(fn: unknown): boolean {
   return Object.prototype.toString.call(fn) === "[object AsyncGeneratorFunction]";
-}
-
-/** A client has no logger: what goes wrong where nobody can be told becomes a warning of the process. */
-function warn(error: unknown): void {
-  process.emitWarning(error as Error);
 }
 
 function fromFile(path: string | undefined): TlsClientOptions | undefined {

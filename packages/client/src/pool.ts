@@ -47,7 +47,7 @@ export class Pool {
     new CallQueue(Shape.SERVER_STREAM),
     new CallQueue(Shape.CHANNEL),
   ];
-  #state: "idle" | "started" | "stopped" = "idle";
+  #state: "idle" | "starting" | "started" | "stopped" = "idle";
   #onQuiet: (() => void) | undefined;
   /** Open sessions, which have connections and queues of their own. */
   readonly sessions = new Set<ClientSession>();
@@ -76,18 +76,27 @@ export class Pool {
     if (this.#state === "started") void endpoint.connect().catch(() => undefined);
   }
 
-  /** Dials all addresses; rejects with UNAVAILABLE when none of them answers. */
-  async start(): Promise<void> {
+  /** Before anything else of a start: there is one at a time. Throws for a client that is not idle. */
+  prepare(): void {
     if (this.#state !== "idle") throw stateError(`a client that is ${this.#state} cannot be started`);
+    this.#state = "starting";
+  }
+
+  /** Dials all addresses, each of them once; rejects with UNAVAILABLE when none answers. */
+  async start(): Promise<void> {
+    if (this.#stopped) throw stopped();
     this.#state = "started";
     const results = await Promise.allSettled(this.#endpoints.map((endpoint) => endpoint.connect()));
+    const failed = results.find((result) => result.status === "rejected");
+    if (this.#stopped) throw failed?.reason ?? stopped();
     if (results.some(({ status }) => status === "fulfilled")) return;
-    const [first] = results as PromiseRejectedResult[];
-    // Whoever stops a client that starts does not want it to start again.
-    if (this.#stopped) throw first!.reason;
     this.#close(GoawayCode.NO_ERROR, "no address could be reached");
-    this.#state = "idle";
-    throw first!.reason;
+    throw failed!.reason;
+  }
+
+  /** The start failed: another may be tried, unless the client was stopped meanwhile. */
+  reset(): void {
+    if (!this.#stopped) this.#state = "idle";
   }
 
   /** The least busy connection with room for a call of this shape. */
@@ -98,7 +107,7 @@ export class Pool {
 
   /** Lets a call wait. Throws RapError when it may not. */
   enqueue(call: Waiting): void {
-    if (this.#state === "idle") {
+    if (this.#state === "idle" || this.#state === "starting") {
       throw new RapError("FAILED_PRECONDITION", "the client is not started: await client.start() first", {
         maybeExecuted: false,
       });
@@ -141,7 +150,6 @@ export class Pool {
 
   /** Lets running calls finish for `graceMs`, cancels the rest, closes. */
   async stop(graceMs: number): Promise<void> {
-    if (this.#stopped) return;
     this.#state = "stopped";
     for (const queue of this.#queues) {
       for (let call = queue.shift(); call !== undefined; call = queue.shift()) call.giveUp(stopped());

@@ -46,3 +46,54 @@ test("an event that throws before the start keeps the client from starting, whic
   await client.start();
   expect(await client.invokeByName("ping")).toBe("pong");
 });
+
+test("a value that is no error, thrown by an event, does not keep the client from stopping", async () => {
+  await using server = new Server();
+  const { port } = await server.listen({ port: 0 });
+  const log: string[] = [];
+  const client = new Client().addConn("127.0.0.1", port);
+  client.loadBeforeStopEvent([
+    () => {
+      throw undefined;
+    },
+  ]);
+  client.loadAfterStopEvent([() => void log.push("stopped")]);
+  client.on("connect", () => {
+    throw { not: "an error" };
+  });
+  await client.start();
+  await client.stop();
+  expect(client.stats().connections).toBe(0);
+  expect(log).toEqual(["stopped"]);
+});
+
+test("a second start is refused and leaves the client and its processors as they are", async () => {
+  await using server = new Server().register({ ping: () => "pong" });
+  const { port } = await server.listen({ port: 0 });
+  const log: string[] = [];
+  await using client = new Client({ startEvents: [() => void log.push("start")] }).addConn("127.0.0.1", port);
+  client.loadProcessor([{ onStart: () => void log.push("processor"), onStop: () => void log.push("stop") }]);
+  const first = client.start();
+  await expect(client.start()).rejects.toMatchObject({ code: "ERR_RAP_STATE" });
+  await first;
+  await expect(client.start()).rejects.toMatchObject({ code: "ERR_RAP_STATE" });
+  expect(log).toEqual(["start", "processor"]);
+  expect(await client.invokeByName("ping")).toBe("pong");
+});
+
+test("whoever stops a client a second time waits for the same end", async () => {
+  await using server = new Server();
+  const { port } = await server.listen({ port: 0 });
+  const client = new Client().addConn("127.0.0.1", port);
+  const log: string[] = [];
+  client.loadAfterStopEvent([
+    async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      log.push("stopped");
+    },
+  ]);
+  await client.start();
+  void client.stop();
+  await client.stop();
+  expect(log).toEqual(["stopped"]);
+});

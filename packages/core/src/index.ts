@@ -56,3 +56,4 @@ export {
   ProcessorChain,
 } from "./processor";
 export { CLOCK, CODEC, LIMITS, LOGGER, RANDOM, type Token } from "./tokens";
+export { warn } from "./warning";

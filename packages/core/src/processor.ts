@@ -1,5 +1,6 @@
 import type { Awaitable, CallKind, Codec, Metadata, RapError, SecureLayer } from "@rap/protocol";
 import type { Host } from "./host";
+import { warn } from "./warning";
 
 /** One message of a call on its way: arguments, a result, an item of a stream or channel. */
 export interface Envelope {
@@ -99,7 +100,7 @@ export class ProcessorChain {
         try {
           processor.onContextExit?.(call, error);
         } catch (thrown) {
-          process.emitWarning(thrown as Error, { detail: "onContextExit of a processor failed" });
+          warn(thrown, "onContextExit of a processor failed");
         }
       }
     };
