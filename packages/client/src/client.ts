@@ -73,7 +73,7 @@ export interface ClientStats {
   connections: number;
   /** Calls that take a place at a server: not over, or given up while their function still runs. */
   inFlight: number;
-  /** Calls that wait for a connection. */
+  /** Calls that wait for a connection, or for room on that of their session. */
   waiting: number;
   /** Entries of the timer wheel: deadlines and one watch per connection. */
   timers: number;
@@ -315,7 +315,8 @@ export class Client implements AsyncDisposable {
   }
 
   stats(): ClientStats {
-    const { connections, waiting } = this.#pool;
+    const { connections, sessions } = this.#pool;
+    const waiting = [...sessions].reduce((sum, session) => sum + session.waiting, this.#pool.waiting);
     return {
       connections: connections.length,
       inFlight: connections.reduce((sum, { streams }) => sum + streams, 0),

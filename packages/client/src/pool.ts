@@ -12,7 +12,7 @@ import {
 } from "@rap/protocol";
 import type { Connection, TimerWheel, Transport } from "@rap/transport";
 import { leastInFlight } from "./balancer";
-import { CallQueue, type Waiting } from "./call-queue";
+import { CallQueue, checkWaiting, type Waiting } from "./call-queue";
 import { Endpoint } from "./endpoint";
 import type { ClientSession } from "./session";
 
@@ -114,9 +114,7 @@ export class Pool {
     }
     if (this.#stopped) throw stopped();
     if (!call.waitsForReady && !this.#alive) throw this.#unreachable();
-    if (this.waiting >= this.#core.limits.maxQueuedCalls) {
-      throw new RapError("RESOURCE_EXHAUSTED", `${this.waiting} calls wait already`, { maybeExecuted: false });
-    }
+    checkWaiting(this.waiting, this.#core.limits);
     this.#queue(call.shape).push(call);
     for (const endpoint of this.#endpoints) endpoint.wake();
   }

@@ -1,7 +1,7 @@
 import { runInScope, runOutOfScope } from "@rap/core";
 import { type AnyFn, type Metadata, RapError, Shape } from "@rap/protocol";
 import type { Connection } from "@rap/transport";
-import { CallQueue, type Waiting } from "./call-queue";
+import { CallQueue, checkWaiting, type Waiting } from "./call-queue";
 import type { Client } from "./client";
 import type { CallOptions } from "./options";
 import type { ClientCore } from "./pool";
@@ -150,8 +150,14 @@ export class ClientSession implements Session {
     return this.#connection.hasRoom(shape) ? this.#connection : undefined;
   }
 
-  /** Lets a call wait for room. */
+  /** Calls that wait for room. */
+  get waiting(): number {
+    return this.#queues.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Lets a call wait for room. Throws RapError when too many do already. */
   enqueue(call: Waiting): void {
+    checkWaiting(this.waiting, this.#connection.limits);
     this.#queue(call.shape).push(call);
   }
 

@@ -493,3 +493,27 @@ function deferred() {
   });
   return { promise, resolve };
 }
+
+test("so many calls of a session may wait for room and no more", async () => {
+  const finish: (() => void)[] = [];
+  const server = new Server({ limits: { maxInFlight: 1 } });
+  server.register({ hold: () => new Promise<void>((resolve) => finish.push(resolve)) });
+  const { port } = await server.listen({ port: 0 });
+  const client = new Client({ limits: { maxQueuedCalls: 2 } }).addConn("127.0.0.1", port);
+  stops.push(
+    () => client.stop({ graceMs: 0 }),
+    () => server.shutdown({ graceMs: 0 }),
+  );
+  await client.start();
+  const session = await client.openSession();
+  const calls = [1, 2, 3].map(() => session.execute("hold", []).catch((error: unknown) => error));
+  expect(client.stats()).toMatchObject({ inFlight: 1, waiting: 2 });
+  await expect(session.execute("hold", [])).rejects.toMatchObject({
+    code: "RESOURCE_EXHAUSTED",
+    message: "2 calls wait already",
+    maybeExecuted: false,
+  });
+  await session.close();
+  expect(await Promise.all(calls.slice(1))).toMatchObject([{ maybeExecuted: false }, { maybeExecuted: false }]);
+  expect(client.stats().waiting).toBe(0);
+});

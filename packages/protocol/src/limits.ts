@@ -48,7 +48,7 @@ export const LIMITS = Object.freeze({
   maxSessions: 16,
   /** Calls of all connections of a server. Over it: that call is refused with a hint when to retry. */
   maxServerInFlight: 10_000,
-  /** Calls that wait in a client for a connection or a slot. Over it: that call fails with RESOURCE_EXHAUSTED. */
+  /** Calls that wait in a client for a connection or a slot; each session has as many of its own. Over it: that call fails with RESOURCE_EXHAUSTED. */
   maxQueuedCalls: 100_000,
   /** Refused calls in one burst, for a client that ignores the limit told to it. Over it: goaway. */
   refusedBurst: 1_000,
