@@ -391,6 +391,7 @@ export class Connection implements SocketHandler, FrameSink {
   }
 
   onDrain(): void {
+    if (this.closed) return;
     this.#provoked = 0;
     unsent.set(this, this.socket.buffered);
     this.outbox.drained();
