@@ -93,8 +93,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#ownTimeout = own > 0 && (head.timeout === 0 || own < head.timeout);
     this.#timeout = this.#ownTimeout ? own : head.timeout;
     this.#startedAt = this.#timeout > 0 ? connection.now() : 0;
-    if (this.#timeout > 0) connection.server.wheel.add(this, this.#timeout);
     this.#exit = connection.server.processors?.enter(this);
+    if (this.#timeout > 0) connection.server.wheel.add(this, this.#timeout);
     if (head.shape === Shape.CHANNEL) this.#openChannel();
   }
 

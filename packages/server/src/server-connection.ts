@@ -25,7 +25,7 @@ import {
 } from "@rap/transport";
 import type { Seat } from "./admission";
 import { ServerCall } from "./answer";
-import type { FailureOptions } from "./failure";
+import { type FailureOptions, failureOf } from "./failure";
 import { limitedLogger } from "./peer-log";
 import type { Method } from "./registry";
 import type { ServerCore } from "./server";
@@ -157,7 +157,8 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
       return processors === undefined ? call : new ProcessedSink(call, processors, "onRequest");
     } catch (error) {
       this.release(head.shape);
-      throw error;
+      // What a processor throws is no more the caller's business than what a function throws.
+      throw RapError.is(error) ? error : failureOf(error, method.target, this);
     }
   }
 
@@ -209,7 +210,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     try {
       await runConnMiddleware(this.server.connMiddleware, this, admit);
     } catch (error) {
-      this.server.logger.error({ err: error, peer: this.remoteAddress }, "a connection middleware failed");
+      this.logger.error({ err: error, peer: this.remoteAddress }, "a connection middleware failed");
     }
     // Neither admitted nor closed, or left before its end: it may not stay.
     this.wire.close(GoawayCode.REFUSED, "the server refused the connection");

@@ -320,9 +320,9 @@ export class Server implements AsyncDisposable, Host {
         throw error;
       }
     }
-    const { transport, address } = this.#transport(options);
     let listener: Listener;
     try {
+      const { transport, address } = this.#transport(options);
       listener = await transport.listen(address, (socket) => this.#accept(socket));
     } catch (error) {
       if (first) {
@@ -338,7 +338,7 @@ export class Server implements AsyncDisposable, Host {
     this.#listeners.push(listener);
     this.#state = "listening";
     if (first) await runEvents(this.#events.afterStart, this.#failed);
-    options.signal?.addEventListener("abort", () => void this.shutdown(), { once: true });
+    if (options.signal !== undefined) await this.#stopWith(options.signal);
     return { host: listener.host, port: listener.port };
   }
 
@@ -408,6 +408,15 @@ export class Server implements AsyncDisposable, Host {
       inFlight,
       timers: wheel.size,
     };
+  }
+
+  /** Stops when the signal fires; rejects if it did while the server started. */
+  async #stopWith(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) await this.shutdown();
+    signal.throwIfAborted();
+    const stop = () => void this.shutdown();
+    signal.addEventListener("abort", stop);
+    this.#events.afterStop.push(() => signal.removeEventListener("abort", stop));
   }
 
   async #stop({ graceMs, signal }: { graceMs?: number; signal?: AbortSignal }): Promise<void> {

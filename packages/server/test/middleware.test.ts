@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { Client } from "@rap/client";
 import { RapError } from "@rap/protocol";
 import { type ConnMiddleware, connMiddleware, messageMiddleware, Server } from "../src";
@@ -181,6 +182,53 @@ test("an error before the start aborts it and stops what had started, in reverse
   await expect(server.listen({ port: 0 })).rejects.toThrow("c failed");
   expect(log).toEqual(["a start", "b start", "b stop", "a stop"]);
   expect(server.state).toBe("idle");
+});
+
+test("a server that cannot listen has stopped what it started, and can be tried again", async () => {
+  const log: string[] = [];
+  const server = new Server({ sslCertPath: "/nowhere/rap.crt", sslKeyPath: "/nowhere/rap.key" });
+  server.loadProcessor([{ onStart: () => void log.push("start"), onStop: () => void log.push("stop") }]);
+  for (let tries = 1; tries <= 2; tries++) {
+    await expect(server.listen({ port: 0 })).rejects.toMatchObject({ code: "ENOENT" });
+    expect(server.state).toBe("idle");
+  }
+  expect(log).toEqual(["start", "stop", "start", "stop"]);
+});
+
+test("a signal stops the server, also one that fires while it starts, and is let go by a server that has stopped", async () => {
+  const early = new AbortController();
+  const server = new Server({ startEvents: [() => early.abort(new Error("changed my mind"))] });
+  await expect(server.listen({ port: 0, signal: early.signal })).rejects.toThrow("changed my mind");
+  expect(server.state).toBe("stopped");
+
+  const { signal } = new AbortController();
+  const other = new Server();
+  await other.listen({ port: 0, signal });
+  expect(getEventListeners(signal, "abort")).toHaveLength(1);
+  await other.shutdown();
+  expect(getEventListeners(signal, "abort")).toHaveLength(0);
+
+  const late = new AbortController();
+  const third = new Server();
+  const stopped = new Promise<void>((resolve) => void third.loadAfterStopEvent([resolve]));
+  await third.listen({ port: 0, signal: late.signal });
+  late.abort();
+  await stopped;
+  expect(third.state).toBe("stopped");
+});
+
+test("a logger that fails does not keep a connection that a failing middleware holds up, nor ends the process", async () => {
+  const broken = () => {
+    throw new Error("the disk is full");
+  };
+  const server = new Server({ logger: { debug() {}, info() {}, warn: broken, error: broken } });
+  server.loadMiddleware([
+    connMiddleware(async () => {
+      throw new Error("broken");
+    }),
+  ]);
+  const client = await pair(server);
+  await expect(client.start()).rejects.toMatchObject({ code: "UNAVAILABLE", reason: "REFUSED" });
 });
 
 test("the four events run in order, and an error in a stop event is logged and the stop goes on", async () => {

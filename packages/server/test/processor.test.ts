@@ -175,3 +175,27 @@ test("loading a processor twice is an error", () => {
   expect(() => new Server().loadProcessor([processor, processor])).toThrow("loaded already");
   expect(() => new Client().loadProcessor([processor]).loadProcessor([processor])).toThrow("loaded already");
 });
+
+test("a processor that refuses a call as it begins says no more to the caller than a function that fails", async () => {
+  const lines: object[] = [];
+  const logger = { debug() {}, info() {}, warn() {}, error: (line: object) => void lines.push(line) };
+  const server = new Server({ logger, health: false }).register({ sum: (a: number, b: number) => a + b });
+  const enter = jest.fn<() => void>();
+  server.loadProcessor([{ onContextEnter: enter }]);
+  const client = await pair(server);
+  const { timers } = server.stats();
+  enter.mockImplementationOnce(() => {
+    throw new Error("the password is 1234");
+  });
+  await expect(client.invokeByName("sum", [1, 2])).rejects.toMatchObject({
+    code: "UNKNOWN",
+    message: expect.not.stringContaining("1234"),
+  });
+  expect(lines).toMatchObject([{ err: { message: "the password is 1234" }, method: "default/sum" }]);
+  enter.mockImplementationOnce(() => {
+    throw new RapError("PERMISSION_DENIED", "not you");
+  });
+  await expect(client.invokeByName("sum", [1, 2])).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
+  expect(server.stats()).toMatchObject({ inFlight: 0, timers });
+  expect(await client.invokeByName("sum", [1, 2])).toBe(3);
+});
