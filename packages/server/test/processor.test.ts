@@ -180,7 +180,7 @@ test("a processor that refuses a call as it begins says no more to the caller th
   const lines: object[] = [];
   const logger = { debug() {}, info() {}, warn() {}, error: (line: object) => void lines.push(line) };
   const server = new Server({ logger, health: false }).register({ sum: (a: number, b: number) => a + b });
-  const enter = jest.fn<() => void>();
+  const enter = jest.fn<void, []>();
   server.loadProcessor([{ onContextEnter: enter }]);
   const client = await pair(server);
   const { timers } = server.stats();
