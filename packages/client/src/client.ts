@@ -4,6 +4,7 @@ import {
   CODEC,
   type Container,
   callScope,
+  isChannel,
   type LifecycleEvent,
   lifecycleEvents,
   type Processor,
@@ -224,11 +225,14 @@ export class Client implements AsyncDisposable {
     name: Only<F, "unary", "use registerGen() for an async generator, registerChannel() for a channel">,
     options?: CallOptions & { group?: string },
   ): Remote<F>;
-  /** The function itself, or a stub of it: its name, and whether it streams, are read from the value. */
+  /**
+   * The function itself, or a stub of it: its name, and whether it streams, or was marked as a channel by `channel()`,
+   * are read from the value.
+   */
   register<F extends AnyFn>(fn: F, options?: CallOptions & { name?: string; group?: string }): Remote<F>;
   register(what: unknown, options: CallOptions & { name?: string; group?: string } = {}): unknown {
     if (typeof what !== "function") return this.#remote("unary", what, options);
-    return this.#remote(isGenerator(what) ? "stream" : "unary", options.name ?? what.name, options);
+    return this.#remote(kindOf(what as AnyFn), options.name ?? what.name, options);
   }
 
   /** A function that gives a stream: an async generator, or one that returns an async iterable. */
@@ -272,7 +276,7 @@ export class Client implements AsyncDisposable {
   invoke<F extends AnyFn>(fn: F, args: Parameters<F> | Record<string, unknown>, options?: CallOptions): Result<F>;
   invoke(fn: AnyFn, args: CallArguments, options?: CallOptions): unknown {
     const { kind, target } = this.#remotes.get(fn) ?? {
-      kind: isGenerator(fn) ? ("stream" as const) : ("unary" as const),
+      kind: kindOf(fn),
       target: targetOf(undefined, fn.name, undefined),
     };
     return this.#call(kind, options === undefined ? target : withOptions(target, options), args);
@@ -500,8 +504,10 @@ function withOptions(target: Target, options: CallOptions): Target {
   return { ...target, options: mergeOptions(target.options ?? {}, options) };
 }
 
-function isGenerator(fn: unknown): boolean {
-  return Object.prototype.toString.call(fn) === "[object AsyncGeneratorFunction]";
+/** How a function is called, as far as the value says. */
+function kindOf(fn: AnyFn): Kind {
+  if (isChannel(fn)) return "channel";
+  return Object.prototype.toString.call(fn) === "[object AsyncGeneratorFunction]" ? "stream" : "unary";
 }
 
 function fromFile(path: string | undefined): TlsClientOptions | undefined {

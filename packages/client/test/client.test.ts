@@ -5,7 +5,7 @@ import { describe, expect, jest, test } from "@jest/globals";
 import { CLOCK, CODEC, RANDOM } from "@rap/core";
 import { createContainer } from "@rap/core/container";
 import { type Channel, LIMITS, type Metadata, msgpack, PREAMBLE, RapError, systemRandom } from "@rap/protocol";
-import { context, Server } from "@rap/server";
+import { channel, context, Server } from "@rap/server";
 import { createTestPair, ManualClock } from "@rap/testing";
 import { memory } from "@rap/transport";
 import { helloOf, RawPeer } from "../../transport/test/link";
@@ -524,4 +524,14 @@ test("the version that a client says of itself is that of its package", async ()
   const source = readFileSync(`${__dirname}/../src/client.ts`, "utf8");
   expect(source).toContain(`rap-js/${version}`);
   expect(await pair.client.invokeByName("info")).toBe("");
+});
+
+test("a function that is marked as a channel is registered as one", async () => {
+  const echo = channel(async function echo(messages: Channel<string, string>) {
+    for await (const body of messages.iterBody()) await messages.write(body);
+  });
+  await using pair = await createTestPair(new Server().register({ echo }));
+  await using opened = await pair.client.register(echo).open();
+  await opened.write("here");
+  expect(await opened.readBody()).toBe("here");
 });
