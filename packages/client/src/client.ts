@@ -469,7 +469,7 @@ export async function safe<T>(promise: Promise<T>): Promise<{ ok: true; value: T
  * Runs `fn` so that every call made inside, however deep, has these options unless it says otherwise itself. One inside
  * another adds its metadata, and its signal cancels as well. Throws a TypeError for a timeout that is none.
  */
-export function withCallOptions<R>(options: Pick<CallOptions, "timeout" | "signal" | "metadata">, fn: () => R): R {
+export function withCallOptions<R>(options: CallOptions, fn: () => R): R {
   const outer = callScope.getStore()?.options ?? {};
   const merged = mergeOptions(outer, options);
   if (outer.signal !== undefined && options.signal !== undefined) {

@@ -56,6 +56,7 @@ import { Dispatcher } from "./dispatcher";
 import type { FailureOptions } from "./failure";
 import { Health } from "./health";
 import { type LoadOptions, Modules } from "./modules";
+import { guardedLogger } from "./peer-log";
 import { registerReflection } from "./reflection";
 import { REGISTRY, Registry } from "./registry";
 import { ServerConnection } from "./server-connection";
@@ -179,7 +180,7 @@ export class Server implements AsyncDisposable, Host {
     this.#events.beforeStart.push(...(options.startEvents ?? []));
     this.#events.afterStop.push(...(options.stopEvents ?? []));
     this.container = createContainer(options.container);
-    this.#logger = options.logger ?? this.#injected(LOGGER, () => defaultLogger());
+    this.#logger = guardedLogger(options.logger ?? this.#injected(LOGGER, () => defaultLogger()));
     const clock = this.#injected(CLOCK, () => systemClock);
     this.#registry = this.#injected(REGISTRY, () => new Registry(this.#logger));
     registerSessions(this.#registry);

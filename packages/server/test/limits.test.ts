@@ -264,3 +264,23 @@ test("of one peer's failures no more lines are logged than the limit, and then h
   expect(lines).toHaveLength(4);
   expect(lines[3]).toMatchObject({ dropped: 7 });
 });
+
+test("a logger that throws fails nothing: no call, no connection, no stop", async () => {
+  const boom = (): never => {
+    throw new Error("the disk is full");
+  };
+  const logger: Logger = { debug: boom, info: boom, warn: boom, error: boom, child: () => logger };
+  const server = new Server({ logger });
+  server.register({
+    fail: () => Promise.reject(new Error("no")),
+    log: () => context().log.info({}, "hello"),
+  });
+  server.loadAfterStopEvent([() => Promise.reject(new Error("late"))]);
+  const pair = await createTestPair(server);
+  await expect(pair.client.invokeByName("fail")).rejects.toMatchObject({ code: "UNKNOWN" });
+  expect(await pair.client.invokeByName("log")).toBeUndefined();
+  pair.cut();
+  await pair.client.stop();
+  await server.shutdown();
+  expect(server.state).toBe("stopped");
+});
