@@ -499,6 +499,20 @@ describe("a call", () => {
     await expect(client.invokeByName("f", [], { timeout: NaN })).rejects.toEqual(refused);
   });
 
+  test.each([1_000, 16_000, 100_000])(
+    "too large for the %d bytes of a frame that its server takes fails alone, or travels in parts",
+    async (maxFrameBytes) => {
+      const server = new Server({ limits: { maxFrameBytes } }).register({ length: (text: string) => text.length });
+      await using pair = await createTestPair(server);
+      const metadata = { a: "x".repeat(Math.min(200, maxFrameBytes / 8)) };
+      for (const size of [100, 700, 900, 11_900, 15_000, 60_000, 99_000, 1_000_000]) {
+        const call = pair.client.invokeByName("length", ["x".repeat(size)], { metadata });
+        if (maxFrameBytes >= 80 * 1024 || size + 10 <= maxFrameBytes * 0.75) expect(await call).toBe(size);
+        else await expect(call).rejects.toMatchObject({ code: "RESOURCE_EXHAUSTED", maybeExecuted: false });
+      }
+    },
+  );
+
   test("gets headers and trailers told, and its arguments by name where there are names", async () => {
     const server = new Server();
     server.register(

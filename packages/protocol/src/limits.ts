@@ -6,7 +6,10 @@ const MiB = 1024 * KiB;
  * A server, a client and (where it says so) a function may loosen or tighten them; see `docs/protocol.md`.
  */
 export const LIMITS = Object.freeze({
-  /** A frame's payload, once the handshake is done. Over it: the connection closes with FRAME_TOO_LARGE. */
+  /**
+   * A frame's payload, once the handshake is done. Over it: the connection closes with FRAME_TOO_LARGE. Below 80 KiB a
+   * message must fit into one frame, so `maxMessageBytes` is three quarters of it at most: the rest is for metadata.
+   */
   maxFrameBytes: 4 * MiB,
   /** A frame's payload before the handshake is done. Over it: the connection closes without an answer. */
   maxHandshakeBytes: 16 * KiB,
@@ -132,10 +135,22 @@ export const LIMITS = Object.freeze({
 
 const DECODE_FACTOR = 8;
 
-/** A window smaller than the charge of one message would let nothing through, ever; a larger one is no legal credit. */
-const WINDOWS = new Set(["streamWindowBytes", "connectionWindowBytes"]);
-const MIN_WINDOW = 256;
-const MAX_WINDOW = 2 ** 31 - 1;
+/** What the last part of a message costs of credit at least, and the size of any other part. */
+const MIN_CHARGE = 256;
+
+/**
+ * The numbers that some limits can have. A window smaller than the charge of one message would let nothing through,
+ * ever, and a larger one is no legal credit; a fragment that is smaller counts as a glitch, and a larger one may be
+ * more than the peer takes in one frame.
+ */
+const RANGES: Readonly<Record<string, readonly [least: number, most: number] | undefined>> = {
+  fragmentBytes: [MIN_CHARGE, 64 * KiB],
+  streamWindowBytes: [MIN_CHARGE, 2 ** 31 - 1],
+  connectionWindowBytes: [MIN_CHARGE, 2 ** 31 - 1],
+};
+
+/** A frame limit from here on has room for the largest fragment with all the metadata there may be. */
+const ROOM_FOR_FRAGMENTS = 80 * KiB;
 
 /** The whole table, with numbers of one's own. */
 export type Limits = { readonly [K in keyof typeof LIMITS]: number };
@@ -147,15 +162,18 @@ export function limits(changes: Partial<Limits> = {}): Limits {
     if (value !== undefined && !(typeof value === "number" && value > 0)) {
       throw rangeError(`limit ${name} must be a positive number, not ${String(value)}`);
     }
-    if (value !== undefined && WINDOWS.has(name) && !(value >= MIN_WINDOW && value <= MAX_WINDOW)) {
-      throw rangeError(`limit ${name} must be from ${MIN_WINDOW} to ${MAX_WINDOW}, not ${value}`);
+    const [least, most] = RANGES[name] ?? [0, Number.POSITIVE_INFINITY];
+    if (value !== undefined && !(value >= least && value <= most)) {
+      throw rangeError(`limit ${name} must be from ${least} to ${most}, not ${value}`);
     }
   }
   const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
-  const { maxMessageBytes = LIMITS.maxMessageBytes } = changes;
-  // What may be sent must also be readable.
+  const { maxFrameBytes = LIMITS.maxFrameBytes } = changes;
+  let { maxMessageBytes = LIMITS.maxMessageBytes } = changes;
+  // What the peer is told that it may send must also arrive, and be readable.
+  if (maxFrameBytes < ROOM_FOR_FRAGMENTS) maxMessageBytes = Math.min(maxMessageBytes, Math.ceil(maxFrameBytes * 0.75));
   const maxDecodeBytes = Math.max(LIMITS.maxDecodeBytes, DECODE_FACTOR * maxMessageBytes);
-  return Object.freeze({ ...LIMITS, maxDecodeBytes, ...given });
+  return Object.freeze({ ...LIMITS, maxDecodeBytes, ...given, maxMessageBytes });
 }
 
 function rangeError(message: string): RangeError {

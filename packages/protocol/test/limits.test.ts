@@ -99,6 +99,13 @@ describe("limits()", () => {
     expect(limits({ maxMessageBytes: 64 * MiB, maxDecodeBytes: 1_000 }).maxDecodeBytes).toBe(1_000);
   });
 
+  test("tells no peer that it takes messages which its frames have no room for", () => {
+    expect(limits({ maxFrameBytes: 1_000 }).maxMessageBytes).toBe(750);
+    expect(limits({ maxFrameBytes: 1_000, maxMessageBytes: 4 * MiB }).maxMessageBytes).toBe(750);
+    expect(limits({ maxFrameBytes: 1_000, maxMessageBytes: 100 }).maxMessageBytes).toBe(100);
+    expect(limits({ maxFrameBytes: 80 * KiB }).maxMessageBytes).toBe(LIMITS.maxMessageBytes);
+  });
+
   const refused = (message: string) => expect.objectContaining({ name: "RangeError", code: "ERR_RAP_LIMIT", message });
 
   test.each(["nope", "constructor", "__proto__x", "maxframebytes"])("knows no limit called %s", (name) => {
@@ -111,16 +118,16 @@ describe("limits()", () => {
     );
   });
 
-  test.each(["streamWindowBytes", "connectionWindowBytes"] as const)(
-    "takes only a %s that lets messages through and can be granted",
-    (name) => {
-      expect(limits({ [name]: 256 })[name]).toBe(256);
-      expect(limits({ [name]: 2 ** 31 - 1 })[name]).toBe(2 ** 31 - 1);
-      for (const value of [255, 2 ** 31]) {
-        expect(() => limits({ [name]: value })).toThrow(
-          refused(`limit ${name} must be from 256 to 2147483647, not ${value}`),
-        );
-      }
-    },
-  );
+  test.each([
+    ["streamWindowBytes", 256, 2 ** 31 - 1],
+    ["connectionWindowBytes", 256, 2 ** 31 - 1],
+    ["fragmentBytes", 256, 64 * KiB],
+  ] as const)("takes only a %s with which messages get through", (name, least, most) => {
+    expect([limits({ [name]: least })[name], limits({ [name]: most })[name]]).toEqual([least, most]);
+    for (const value of [least - 1, most + 1]) {
+      expect(() => limits({ [name]: value })).toThrow(
+        refused(`limit ${name} must be from ${least} to ${most}, not ${value}`),
+      );
+    }
+  });
 });
