@@ -4,6 +4,7 @@ import {
   CODEC,
   type Container,
   callScope,
+  checkInTime,
   isChannel,
   type LifecycleEvent,
   lifecycleEvents,
@@ -180,19 +181,29 @@ export class Client implements AsyncDisposable {
 
   /**
    * Adds processors; what is sent goes through them in order, what is received in reverse. Throws a TypeError for one
-   * that is loaded already, and for one that makes connections secure once the client has started.
+   * that is loaded already, and for one that makes connections secure or has an `onStart` once the client has started.
    */
   loadProcessor(list: readonly Processor[]): this {
-    const fresh = !this.#started && this.#pool.connections.length === 0;
-    for (const processor of list) this.#processors.load(processor, fresh);
+    const fresh = this.#pool.idle;
+    for (const processor of list) {
+      checkInTime(processor, !fresh);
+      this.#processors.load(processor, fresh);
+    }
     this.#core.processors = this.#processors.active;
     this.#core.secure = this.#processors.secure;
     return this;
   }
 
-  /** Adds interceptors, which wrap every call; the first loaded is the outermost. */
+  /**
+   * Adds interceptors, which wrap every call; the first loaded is the outermost. Throws a TypeError for one that is
+   * loaded already.
+   */
   use(...interceptors: Interceptor[]): this {
-    this.#interceptors.push(...interceptors);
+    for (const interceptor of interceptors) {
+      if (typeof interceptor !== "function") throw loadError("an interceptor is a function");
+      if (this.#interceptors.includes(interceptor)) throw loadError("an interceptor is loaded already");
+      this.#interceptors.push(interceptor);
+    }
     return this;
   }
 
@@ -331,7 +342,7 @@ export class Client implements AsyncDisposable {
 
   async #startAll(): Promise<void> {
     const { list } = this.#processors;
-    await startParts(this.#events.beforeStart, list, undefined, warn);
+    await startParts(this.#events.beforeStart, list, undefined, warn, () => this.#stopping !== undefined);
     try {
       await this.#pool.start();
     } catch (error) {
@@ -498,6 +509,10 @@ function checkedTimeout(timeout: unknown): number | undefined {
   throw Object.assign(new TypeError(`timeout must be a positive number of milliseconds, not ${String(timeout)}`), {
     code: "ERR_RAP_OPTION",
   });
+}
+
+function loadError(message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: "ERR_RAP_LOAD" });
 }
 
 function withOptions(target: Target, options: CallOptions): Target {

@@ -76,6 +76,11 @@ export class Pool {
     if (this.#state === "started") void endpoint.connect().catch(() => undefined);
   }
 
+  /** Whether no start has begun. */
+  get idle(): boolean {
+    return this.#state === "idle";
+  }
+
   /** Before anything else of a start: there is one at a time. Throws for a client that is not idle. */
   prepare(): void {
     if (this.#state !== "idle") throw stateError(`a client that is ${this.#state} cannot be started`);

@@ -32,7 +32,7 @@ export class ChannelCall extends OutgoingCall {
     );
     this.#channel = channel;
     // However it ends, by either side, the call's timers and listeners end with it.
-    void channel.waitClose().then(() => this.settle());
+    void channel.waitClose().then(() => this.settle(channel.error));
     this.#resolve(channel);
   }
 

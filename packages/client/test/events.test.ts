@@ -1,7 +1,8 @@
-import { expect, test } from "@jest/globals";
+import { describe, expect, jest, test } from "@jest/globals";
 import { Server } from "@rap/server";
 import { createTestPair } from "@rap/testing";
-import { Client } from "../src";
+import { memory } from "@rap/transport";
+import { Client, type Interceptor, type Processor } from "../src";
 
 test("events run at four points, those of the options first", async () => {
   const log: string[] = [];
@@ -45,6 +46,76 @@ test("an event that throws before the start keeps the client from starting, whic
   ready = true;
   await client.start();
   expect(await client.invokeByName("ping")).toBe("pong");
+});
+
+describe("a start", () => {
+  const recorded = (
+    log: string[],
+    name: string,
+    start: () => void | Promise<void> = () => void log.push(`${name} start`),
+  ) => ({ onStart: start, onStop: () => void log.push(`${name} stop`) }) satisfies Processor;
+
+  test("that finds no server stops what had started, in reverse, and can be tried again", async () => {
+    const log: string[] = [];
+    const world = memory();
+    const client = new Client({ target: "memory://late", transports: [world] });
+    client.loadProcessor([recorded(log, "a"), recorded(log, "b")]).loadAfterStartEvent([() => void log.push("after")]);
+    await expect(client.start()).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    expect(log.splice(0)).toEqual(["a start", "b start", "b stop", "a stop"]);
+    await using server = new Server();
+    await server.listen({ transport: world, address: "memory://late" });
+    await client.start();
+    await client.stop();
+    expect(log).toEqual(["a start", "b start", "after", "b stop", "a stop"]);
+  });
+
+  test("that fails at a processor stops those before it", async () => {
+    const log: string[] = [];
+    const client = new Client({ target: "memory://none", transports: [memory()] });
+    const fails = recorded(log, "b", () => {
+      throw new Error("b");
+    });
+    client.loadProcessor([recorded(log, "a"), fails, recorded(log, "c")]);
+    await expect(client.start()).rejects.toThrow("b");
+    expect(log).toEqual(["a start", "a stop"]);
+  });
+
+  test("that is stopped while it runs undoes itself, once", async () => {
+    const log: string[] = [];
+    const world = memory();
+    await using server = new Server();
+    await server.listen({ transport: world, address: "memory://a" });
+    const client = new Client({ target: "memory://a", transports: [world] });
+    const stops = recorded(log, "b", () => {
+      log.push("b start");
+      void client.stop();
+    });
+    client.loadProcessor([recorded(log, "a"), stops, recorded(log, "c")]);
+    await expect(client.start()).rejects.toMatchObject({ code: "ERR_RAP_STATE" });
+    await client.stop();
+    expect(log).toEqual(["a start", "b start", "b stop", "a stop"]);
+  });
+});
+
+test("an error after the start, or at any point of the stop, is a warning of the process, and things go on", async () => {
+  const warned = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
+  const log: string[] = [];
+  const broken = (what: string) => () => {
+    log.push(what);
+    throw new Error(what);
+  };
+  await using server = new Server();
+  const world = memory();
+  await server.listen({ transport: world, address: "memory://a" });
+  const client = new Client({ target: "memory://a", transports: [world], stopEvents: [broken("option: stop")] });
+  client.loadAfterStartEvent([broken("after start")]).loadBeforeStopEvent([broken("before stop")]);
+  client.loadAfterStopEvent([broken("after stop")]).loadProcessor([{ onStop: broken("processor: stop") }]);
+  await client.start();
+  await client.stop();
+  const all = ["after start", "before stop", "processor: stop", "option: stop", "after stop"];
+  expect(log).toEqual(all);
+  expect(warned.mock.calls.map(([warning]) => (warning as Error).message)).toEqual(all);
+  warned.mockRestore();
 });
 
 test("a value that is no error, thrown by an event, does not keep the client from stopping", async () => {
@@ -96,4 +167,15 @@ test("whoever stops a client a second time waits for the same end", async () => 
   void client.stop();
   await client.stop();
   expect(log).toEqual(["stopped"]);
+});
+
+test("a processor with a start of its own, and an interceptor that is there already, are refused", async () => {
+  await using pair = await createTestPair(new Server());
+  const refused = expect.objectContaining({ name: "TypeError", code: "ERR_RAP_LOAD" });
+  expect(() => pair.client.loadProcessor([{ onStart() {} }])).toThrow(refused);
+  const interceptor: Interceptor = (call, next) => next(call);
+  pair.client.use(interceptor);
+  expect(() => pair.client.use(interceptor)).toThrow(refused);
+  expect(() => new Client().use(interceptor, interceptor)).toThrow(refused);
+  expect(() => new Client().use({} as never)).toThrow(refused);
 });

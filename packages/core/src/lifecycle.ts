@@ -18,19 +18,31 @@ export function lifecycleEvents(): LifecycleEvents {
 /** A part with a start and a stop: middleware, a processor. */
 type Part<H> = { onStart?(host: H): Awaitable<void>; onStop?(host: H): Awaitable<void> };
 
-/** Runs what comes before a start, then starts the parts. What had started is stopped again if one of them throws. */
+/**
+ * Runs what comes before a start, then starts the parts. What had started is stopped again if one of them throws, or if
+ * `stopped` says that the start is not wanted any more.
+ */
 export async function startParts<H>(
   events: readonly LifecycleEvent[],
   parts: readonly Part<H>[],
   host: H,
   failed: (error: unknown) => void,
+  stopped: () => boolean,
 ): Promise<void> {
-  for (const event of events) await event();
+  const check = () => {
+    if (!stopped()) return;
+    throw Object.assign(new Error("it was stopped while it started"), { code: "ERR_RAP_STATE" });
+  };
+  for (const event of events) {
+    await event();
+    check();
+  }
   const started: Part<H>[] = [];
   try {
     for (const part of parts) {
       await part.onStart?.(host);
       started.push(part);
+      check();
     }
   } catch (error) {
     await stopParts(started, [], host, failed);
@@ -58,4 +70,11 @@ export async function runEvents(events: readonly LifecycleEvent[], failed: (erro
       failed(error);
     }
   }
+}
+
+/** Throws a TypeError with code `ERR_RAP_LOAD` for a part that has a start and comes too late for it. */
+export function checkInTime(part: { onStart?: unknown }, startedAlready: boolean): void {
+  if (!startedAlready || typeof part?.onStart !== "function") return;
+  const message = "what has an onStart is loaded before the start: it would never be called";
+  throw Object.assign(new TypeError(message), { code: "ERR_RAP_LOAD" });
 }

@@ -94,6 +94,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#timeout = this.#ownTimeout ? own : head.timeout;
     this.#startedAt = this.#timeout > 0 ? connection.now() : 0;
     this.#exit = connection.server.processors?.enter(this);
+    // Nothing throws from here on, so nothing is left in the wheel.
     if (this.#timeout > 0) connection.server.wheel.add(this, this.#timeout);
     if (head.shape === Shape.CHANNEL) this.#openChannel();
   }
@@ -237,12 +238,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
       this.#started = true;
       return this.#finish(failure);
     }
-    // The function may make of it what it likes; the caller learns how that ends.
-    this.#inbox?.end(failure);
-    if (this.#channel !== undefined) {
-      this.#stream.fail(failure);
-      this.#channel.fail(failure);
-    }
+    this.#stream.fail(failure);
+    this.cancel(failure);
   }
 
   envelope(body: unknown, metadata: Metadata | undefined): Envelope {
@@ -536,6 +533,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     try {
       await callScope.run(this, invoke, this, [channel]);
       await channel.close();
+      // A processor may have ended it while the function did not look.
+      if (channel.error !== undefined && this.#cancelled === undefined) return this.#finish(channel.error);
     } catch (error) {
       if (this.#cancelled === undefined) {
         const failure = failureOf(error, this.#method.target, this.#connection);

@@ -5,6 +5,7 @@ import {
   type Connection,
   type ConnMiddleware,
   type Container,
+  checkInTime,
   defaultLogger,
   type Host,
   LIMITS,
@@ -171,6 +172,7 @@ export class Server implements AsyncDisposable, Host {
   readonly #parts: (Lifecycle | Processor)[] = [];
   #listeners: Listener[] = [];
   #state: ServerState = "idle";
+  #starting: Promise<{ host: string; port: number }> | undefined;
   #stopping: Promise<void> | undefined;
   #onEmpty: (() => void) | undefined;
   #overdue = false;
@@ -252,7 +254,7 @@ export class Server implements AsyncDisposable, Host {
 
   /**
    * Adds connection and message middleware; of each kind the first loaded is the outermost. Throws a TypeError for one
-   * that is loaded already.
+   * that is loaded already, and for one with an `onStart` once the server has started.
    */
   loadMiddleware(list: readonly (ConnMiddleware | MessageMiddleware)[]): this {
     for (const middleware of list) this.#load(middleware);
@@ -261,10 +263,11 @@ export class Server implements AsyncDisposable, Host {
 
   /**
    * Adds processors; what is received goes through them in reverse, what is sent in order. Throws a TypeError for one
-   * that is loaded already, and for one that makes connections secure once the server has started.
+   * that is loaded already, and for one that makes connections secure or has an `onStart` once the server has started.
    */
   loadProcessor(list: readonly Processor[]): this {
     for (const processor of list) {
+      checkInTime(processor, this.#state !== "idle");
       this.#processors.load(processor, this.#state === "idle");
       this.#parts.push(processor);
     }
@@ -311,13 +314,23 @@ export class Server implements AsyncDisposable, Host {
     if (this.#state === "draining" || this.#state === "stopped")
       throw stateError(`a server that is ${this.#state} cannot listen`);
     options.signal?.throwIfAborted();
-    const first = this.#state === "idle";
+    if (this.#state === "starting") {
+      await this.#starting?.catch(() => undefined);
+      return this.listen(options);
+    }
+    if (this.#state !== "idle") return this.#listen(options, false);
+    this.#state = "starting";
+    this.#starting = this.#listen(options, true);
+    return this.#starting;
+  }
+
+  async #listen(options: ListenOptions, first: boolean): Promise<{ host: string; port: number }> {
     if (first) {
-      this.#state = "starting";
       try {
-        await startParts(this.#events.beforeStart, this.#parts, this, this.#failed);
+        const stopped = () => this.#stopping !== undefined;
+        await startParts(this.#events.beforeStart, this.#parts, this, this.#failed, stopped);
       } catch (error) {
-        this.#state = "idle";
+        this.#backToIdle();
         throw error;
       }
     }
@@ -328,12 +341,13 @@ export class Server implements AsyncDisposable, Host {
     } catch (error) {
       if (first) {
         await stopParts(this.#parts, [], this, this.#failed);
-        this.#state = "idle";
+        this.#backToIdle();
       }
       throw error;
     }
     if (this.#stopping !== undefined) {
       await listener.close();
+      if (first) await stopParts(this.#parts, [], this, this.#failed);
       throw stateError("the server was stopped while it started");
     }
     this.#listeners.push(listener);
@@ -421,7 +435,8 @@ export class Server implements AsyncDisposable, Host {
   }
 
   async #stop({ graceMs, signal }: { graceMs?: number; signal?: AbortSignal }): Promise<void> {
-    const started = this.#state !== "idle";
+    // A start that is under way undoes itself.
+    const started = this.#state === "listening";
     this.#state = "draining";
     this.#health.drain();
     await runEvents(started ? this.#events.beforeStop : [], this.#failed);
@@ -441,12 +456,18 @@ export class Server implements AsyncDisposable, Host {
     await stopParts(started ? this.#parts : [], this.#events.afterStop, this, this.#failed);
   }
 
+  /** After a start that failed; one that was stopped meanwhile stays stopped. */
+  #backToIdle(): void {
+    if (this.#state === "starting") this.#state = "idle";
+  }
+
   readonly #failed = (error: unknown): void => {
     this.#logger.error({ err: error }, "a lifecycle event failed");
   };
 
   #load(part: ConnMiddleware | MessageMiddleware): void {
     if (this.#parts.includes(part)) throw loadError("a middleware is loaded already");
+    checkInTime(part, this.#state !== "idle");
     if (typeof part?.dispatch !== "function") throw loadError("a middleware needs a dispatch function");
     if (part.kind === "conn") this.#connMiddleware.push(part);
     else if (part.kind === "message") this.#messageMiddleware.push(part);

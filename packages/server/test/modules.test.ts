@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Modules } from "../src/modules";
@@ -201,13 +201,20 @@ test("the exports of one file share one module until it is read again", async ()
 
 test("a module that never finishes holds up nobody once its caller has gone", async () => {
   const modules = new Modules({ folders: [folder] });
-  write("stuck.mjs", "await new Promise(() => {});");
+  write(
+    "stuck.mjs",
+    `import { writeFileSync } from "node:fs";
+     writeFileSync(new URL("./began", import.meta.url), "");
+     await new Promise(() => {});`,
+  );
   const caller = new AbortController();
   const stuck = modules.find("stuck.mjs", "f", false, caller.signal);
   const second = modules.find("stuck.mjs", "f", false, never);
+  while (!existsSync(join(folder, "began"))) await new Promise((resolve) => setImmediate(resolve));
+  write("stuck.mjs", esm("mended"));
   caller.abort();
   await expect(stuck).rejects.toMatchObject({ code: "CANCELLED" });
   // The second one tries again by itself.
-  write("stuck.mjs", esm("mended"));
   expect((await second)()).toBe("mended");
+  await expect(modules.find("stuck.mjs", "f", true, caller.signal)).rejects.toMatchObject({ code: "CANCELLED" });
 });
