@@ -175,6 +175,9 @@ function readText(bytes: Uint8Array, length: number): string | typeof UNREAD {
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** Bytes of text up to which looking for ASCII here, for `latin1Slice`, is faster than the decoder's own look. */
+const MIDDLING_TEXT = 64;
+
 /** `latin1Slice` of Node's Buffer, the fastest way to a string of ASCII; undefined elsewhere. */
 const latin1Slice = (
   globalThis as { Buffer?: { prototype: { latin1Slice?(this: Uint8Array, start: number, end: number): string } } }
@@ -183,7 +186,9 @@ const latin1Slice = (
 function readLongText(bytes: Uint8Array, end: number): string | typeof UNREAD {
   const start = at;
   at = end;
-  if (latin1Slice !== undefined && isAscii(bytes, start, end)) return latin1Slice.call(bytes, start, end);
+  if (end - start <= MIDDLING_TEXT && latin1Slice !== undefined && isAscii(bytes, start, end)) {
+    return latin1Slice.call(bytes, start, end);
+  }
   try {
     return decoder.decode(bytes.subarray(start, end));
   } catch {
