@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import {
   type Channel,
   Client,
@@ -14,6 +15,9 @@ import {
 } from "@rap/client";
 import { CLOCK, connMiddleware, context } from "@rap/core";
 import { createContainer } from "@rap/core/container";
+import { ConnLimitMiddleware, IpMaxConnMiddleware } from "@rap/plugin-conn-limit";
+import { ClientCryptoProcessor, ServerCryptoProcessor } from "@rap/plugin-crypto";
+import { IpFilterMiddleware } from "@rap/plugin-ip-filter";
 import { encodeFrame, type Frame, LIMITS, PREAMBLE, Shape } from "@rap/protocol";
 import { Server, type ServerOptions } from "@rap/server";
 import { createTestPair, ManualClock } from "@rap/testing";
@@ -27,11 +31,9 @@ import { certificates } from "../../transport/test/certificates";
 
 /** Faults that have no test here, and why. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
-  W12: "encryption: packages/plugin-crypto/test has every point of it (reuse of nonces, forgery, downgrade, replay)",
   W14: "counted windows and a circuit breaker: there are none yet to count wrong",
   W17: "discovery that never removes a node: there is no discovery yet; addresses are those of addConn",
   W24: "the analysis has no fault of this number",
-  W29: "plugins that cannot run: docs/examples has each of ours at work, and .ci/install-test.mjs installs each alone",
   W27: "the analysis has no fault of this number",
   W28: "the analysis has no fault of this number",
 };
@@ -100,6 +102,36 @@ async function* endless(this: { made: number; left: number }, bytes = 1): AsyncG
   } finally {
     this.left++;
   }
+}
+
+/** Sits between a client and a port, and notes what the client sends; with `flip` it changes a bit of everything. */
+async function tap(port: number) {
+  const state = { port: 0, flip: false, bytes: [] as Buffer[], all: [] as Buffer[] };
+  const sockets = new Set<Socket>();
+  const listener = createServer((near) => {
+    const far = connect(port, "127.0.0.1");
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(from);
+      from.on("error", () => {}).on("close", () => to.destroy());
+      from.on("data", (chunk) => {
+        if (from === near) {
+          state.bytes.push(chunk);
+          state.all.push(Buffer.from(chunk));
+          if (state.flip) chunk[chunk.length >> 1]! ^= 1;
+        }
+        to.write(chunk);
+      });
+    }
+  }).listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  ends.push(async () => {
+    for (const socket of sockets) socket.destroy();
+    listener.close();
+  });
+  return Object.assign(state, { port: (listener.address() as AddressInfo).port });
 }
 
 describe("critical", () => {
@@ -466,6 +498,50 @@ describe("critical", () => {
     const refused = await pair.client.invokeByName("admin").catch((error: RapError) => error);
     expect(refused).toMatchObject({ code: "NOT_FOUND", message: 'there is no function "default/admin"' });
   });
+
+  fault(
+    "W12: what is encrypted is new every time, and nobody without the key is served: not in plaintext, not by a replay, not by a change",
+    async () => {
+      let calls = 0;
+      const server = new Server({ logger: SILENT }).register({ secret: (text: string) => `${text} ${++calls}` });
+      server.loadProcessor([new ServerCryptoProcessor({ id: "0123456789abcdef" })]);
+      const { port } = await server.listen({ port: 0 });
+      ends.push(() => server.shutdown({ graceMs: 0 }));
+      const proxy = await tap(port);
+      const withKey = (key: string) => new Client().loadProcessor([new ClientCryptoProcessor("id", key)]);
+      const client = withKey("0123456789abcdef").addConn("127.0.0.1", proxy.port);
+      ends.push(() => client.stop({ graceMs: 0 }));
+      await client.start();
+      // Two equal calls: neither can be read, nor are they alike.
+      const sent: Buffer[] = [];
+      for (let n = 1; n <= 2; n++) {
+        proxy.bytes.length = 0;
+        expect(await client.invokeByName("secret", ["the same words"])).toBe(`the same words ${n}`);
+        sent.push(Buffer.concat(proxy.bytes));
+      }
+      for (const bytes of sent) expect(bytes.includes("same words") || bytes.includes("default/secret")).toBe(false);
+      expect(sent[0]!.length).toBe(sent[1]!.length);
+      const alike = sent[0]!.filter((byte, at) => byte === sent[1]![at]).length;
+      expect(alike).toBeLessThan(sent[0]!.length / 4);
+      // The whole conversation again, byte by byte, and a changed one, do nothing.
+      const recorded = Buffer.concat(proxy.all);
+      const replayed = connect(port, "127.0.0.1");
+      replayed.on("error", () => {}).resume();
+      replayed.write(recorded);
+      await once(replayed, "close");
+      proxy.flip = true;
+      await expect(client.invokeByName("secret", ["x"], { timeout: 4_000 })).rejects.toMatchObject({
+        code: "UNAVAILABLE",
+      });
+      for (const stranger of [new Client(), withKey("another key 1234")]) {
+        const refused = stranger.addConn("127.0.0.1", port).start();
+        await expect(refused).rejects.toMatchObject({ code: "UNAVAILABLE" });
+        await stranger.stop();
+      }
+      expect(calls).toBe(2);
+      expect(inspect(server, { depth: 9 }) + inspect(client, { depth: 9 })).not.toContain("0123456789abcdef");
+    },
+  );
 });
 
 describe("serious", () => {
@@ -757,6 +833,34 @@ describe("serious", () => {
       await Promise.all(sessions.map((session) => session.close()));
     },
   );
+
+  fault("W29: all plugins run, all at once, with their administration", async () => {
+    const all = new Server({ logger: SILENT }).register({ one: () => 1 });
+    all.loadMiddleware([
+      new IpFilterMiddleware({ allowIpList: ["127.0.0.0/8"], blockIpList: ["192.168.0.2"] }),
+      new ConnLimitMiddleware({ maxConn: 100, blockTime: 60_000 }),
+      new IpMaxConnMiddleware({ ipMaxConn: 10, timeout: 60_000 }),
+    ]);
+    all.loadProcessor([
+      new ServerCryptoProcessor({ id: "0123456789abcdef" }, { timeout: 60_000, nonceTimeout: 120_000 }),
+    ]);
+    const { port } = await all.listen({ port: 0 });
+    ends.push(() => all.shutdown({ graceMs: 0 }));
+    const client = new Client().addConn("127.0.0.1", port);
+    client.loadProcessor([new ClientCryptoProcessor("id", "0123456789abcdef", { timeout: 60_000, interval: 120_000 })]);
+    ends.push(() => client.stop({ graceMs: 0 }));
+    await client.start();
+    expect(await client.invokeByName("one")).toBe(1);
+    const ask = (group: string, name: string) => client.invokeByName(name, [], { group });
+    expect(await ask("ConnLimitMiddleware", "getConnLimitInfo")).toBeDefined();
+    expect(await ask("IpMaxConnMiddleware", "getInfo")).toBeDefined();
+    expect(await ask("IpFilterMiddleware", "getAllowIp")).toEqual(["127.0.0.0/8"]);
+    expect(await ask("ServerCryptoProcessor", "getCryptoKeyIdList")).toEqual(["id"]);
+    const listed = await client.invokeByName<{ group: string; private: boolean }[]>("list", [], { group: "registry" });
+    const administration = listed.filter(({ group }) => /Middleware|Processor/.test(group));
+    expect(new Set(administration.map(({ group }) => group)).size).toBe(4);
+    expect(administration.every((each) => each.private)).toBe(true);
+  });
 });
 
 test("every number is tested here or has its reason", () => {
