@@ -1,7 +1,17 @@
 import { getEventListeners } from "node:events";
 import { Client } from "@rap/client";
 import { RapError } from "@rap/protocol";
-import { type ConnMiddleware, connMiddleware, messageMiddleware, Server } from "../src";
+import {
+  type Channel,
+  type ConnMiddleware,
+  channel,
+  connMiddleware,
+  context,
+  type MessageMiddleware,
+  messageMiddleware,
+  type RequestContext,
+  Server,
+} from "../src";
 
 /** A started pair; both ends are stopped after the test. */
 const started: { stop(): Promise<unknown> }[] = [];
@@ -157,6 +167,227 @@ describe("message middleware", () => {
     const client = await pair(server);
     await client.start();
     await expect(client.invokeByName("one")).rejects.toMatchObject({ code: "UNKNOWN" });
+  });
+});
+
+describe("connection middleware of several loads", () => {
+  test("is passed in the order of loading, and one that refuses keeps the peer from those behind it", async () => {
+    const log: string[] = [];
+    const named = (name: string, refuses = false) =>
+      connMiddleware(async (conn, next) => {
+        log.push(name);
+        if (refuses) return conn.close(`${name} says no`);
+        await next();
+      });
+    const server = new Server().loadMiddleware([named("a")]).loadMiddleware([named("b", true), named("c")]);
+    const client = await pair(server);
+    await expect(client.start()).rejects.toMatchObject({ message: expect.stringContaining("b says no") });
+    expect(log).toEqual(["a", "b"]);
+  });
+
+  test("may take its time: what the client sends meanwhile waits, and nothing is called before", async () => {
+    let admit!: () => void;
+    const gate = new Promise<void>((resolve) => {
+      admit = resolve;
+    });
+    let calls = 0;
+    const server = new Server().register({ count: () => ++calls });
+    server.loadMiddleware([
+      connMiddleware(async (_conn, next) => {
+        await gate;
+        await next();
+      }),
+    ]);
+    const client = await pair(server);
+    const started_ = client.start();
+    const call = started_.then(() => client.invokeByName("count"));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(calls).toBe(0);
+    admit();
+    expect(await call).toBe(1);
+  });
+
+  test("keeps what it knows of the connection for the functions", async () => {
+    const server = new Server().register({ who: () => context().conn.state.get("who") });
+    server.loadMiddleware([
+      connMiddleware(async (conn, next) => {
+        conn.state.set("who", `${conn.remoteAddress} ${conn.local}`);
+        await next();
+      }),
+    ]);
+    const client = await pair(server);
+    await client.start();
+    expect(await client.invokeByName("who")).toBe("127.0.0.1 true");
+  });
+});
+
+describe("message middleware around every shape of call", () => {
+  const shapes = {
+    sum: (a: number, b: number) => a + b,
+    async *count(to: number) {
+      for (let n = 0; n < to; n++) yield n;
+    },
+    async total(items: AsyncIterable<number>) {
+      let sum = 0;
+      for await (const n of items) sum += n;
+      return sum;
+    },
+    echo: channel(async (each: Channel<number, number>) => {
+      for await (const body of each) await each.write(body);
+    }),
+    fails: channel(async () => {
+      throw new RapError("ABORTED", "inside");
+    }),
+  };
+  const all = (client: Client) => ({
+    sum: () => client.invokeByName("sum", [1, 2]),
+    count: async () => {
+      const got: number[] = [];
+      for await (const n of client.registerGen<(to: number) => AsyncIterable<number>>("count")(2)) got.push(n);
+      return got;
+    },
+    total: () => client.register<(items: AsyncIterable<number>) => Promise<number>>("total")([1, 2, 3].values()),
+    echo: async () => {
+      const got: number[] = [];
+      await client.registerChannel<(each: Channel<number, number>) => Promise<void>>("echo")(async (each) => {
+        await each.write(7);
+        got.push(await each.readBody());
+      });
+      return got;
+    },
+    fails: () => client.registerChannel<(each: Channel) => Promise<void>>("fails")((each) => each.waitClose()),
+  });
+
+  test("sees each once, as a class with a start and a stop, and has the call's context", async () => {
+    const log: string[] = [];
+    class Audit implements MessageMiddleware {
+      readonly kind = "message";
+      onStart = () => void log.push("start");
+      onStop = () => void log.push("stop");
+
+      async dispatch(ctx: RequestContext, args: unknown[], next: (args?: unknown[]) => Promise<unknown>) {
+        log.push(`${ctx.kind} ${ctx.group}/${ctx.name} ${args.length} ${context().id === ctx.id}`);
+        return next(args);
+      }
+    }
+    const server = new Server().register(shapes).use(new Audit());
+    const client = await pair(server);
+    await client.start();
+    const { sum, count, total, echo } = all(client);
+    expect([await sum(), await count(), await total(), await echo()]).toEqual([3, [0, 1], 6, [7]]);
+    await client.stop();
+    await server.shutdown();
+    expect(log).toEqual([
+      "start",
+      "unary default/sum 2 true",
+      "server_stream default/count 1 true",
+      "client_stream default/total 1 true",
+      "channel default/echo 1 true",
+      "stop",
+    ]);
+  });
+
+  test("refuses each with its own error, before the function", async () => {
+    const server = new Server().register(shapes);
+    server.use(
+      messageMiddleware(async (ctx) => {
+        throw new RapError("PERMISSION_DENIED", `not ${ctx.name}`);
+      }),
+    );
+    const client = await pair(server);
+    await client.start();
+    for (const [name, call] of Object.entries(all(client))) {
+      await expect(call()).rejects.toMatchObject({ code: "PERMISSION_DENIED", message: `not ${name}` });
+    }
+    expect(server.stats().inFlight).toBe(0);
+  });
+
+  test("turns the error of each into another, and the items of a stream too, if it wraps them", async () => {
+    const server = new Server().register({
+      ...shapes,
+      async *count() {
+        yield 0;
+        throw new RapError("ABORTED", "inside");
+      },
+      sum: () => {
+        throw new RapError("ABORTED", "inside");
+      },
+    });
+    const mapped = (error: unknown) => (RapError.is(error, "ABORTED") ? new RapError("NOT_FOUND", "outside") : error);
+    async function* wrapped(items: AsyncIterable<unknown>) {
+      try {
+        for await (const item of items) yield `<${String(item)}>`;
+      } catch (error) {
+        throw mapped(error);
+      }
+    }
+    server.use(
+      messageMiddleware(async (_ctx, args, next) => {
+        try {
+          const result = await next(args);
+          return result !== undefined && Symbol.asyncIterator in Object(result) ? wrapped(result as never) : result;
+        } catch (error) {
+          throw mapped(error);
+        }
+      }),
+    );
+    const client = await pair(server);
+    await client.start();
+    const { sum, fails } = all(client);
+    const outside = { code: "NOT_FOUND", message: "outside" };
+    await expect(sum()).rejects.toMatchObject(outside);
+    await expect(fails()).rejects.toMatchObject(outside);
+    const stream = client.registerGen<() => AsyncIterable<string>>("count")();
+    expect(await stream.next()).toEqual({ done: false, value: "<0>" });
+    await expect(stream.next()).rejects.toMatchObject(outside);
+  });
+
+  test("answers a call itself: a value, a stream, or nothing for a channel, which then ends", async () => {
+    const server = new Server().register(shapes);
+    let ran = 0;
+    server.use(
+      messageMiddleware(async (ctx) => {
+        ran++;
+        if (ctx.kind === "channel") return undefined;
+        if (ctx.kind !== "server_stream") return 42;
+        return (async function* () {
+          yield 42;
+        })();
+      }),
+    );
+    const client = await pair(server);
+    await client.start();
+    const { sum, count, total } = all(client);
+    expect([await sum(), await count(), await total()]).toEqual([42, [42], 42]);
+    const opened = await client.registerChannel<(each: Channel<number, number>) => Promise<void>>("echo").open();
+    await expect(opened.read()).rejects.toMatchObject({ code: "OUT_OF_RANGE" });
+    await opened.waitClose();
+    expect(ran).toBe(4);
+  });
+
+  test("reorders no messages, however long it takes for each call", async () => {
+    const server = new Server().register(shapes);
+    const waits = () =>
+      messageMiddleware(async (_ctx, args, next) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        const result = await next(args);
+        await new Promise((resolve) => setImmediate(resolve));
+        return result;
+      });
+    server.use(waits(), waits(), waits());
+    const client = await pair(server);
+    await client.start();
+    const sent = Array.from({ length: 500 }, (_, n) => n);
+    const echoed: number[] = [];
+    await client.registerChannel<(each: Channel<number, number>) => Promise<void>>("echo")(async (each) => {
+      for (const n of sent) void each.write(n);
+      void each.end();
+      for await (const n of each) echoed.push(n);
+    });
+    expect(echoed).toEqual(sent);
+    const counted: number[] = [];
+    for await (const n of client.registerGen<(to: number) => AsyncIterable<number>>("count")(500)) counted.push(n);
+    expect(counted).toEqual(sent);
   });
 });
 
