@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
-import { type Channel, Client, type ClientOptions, type RapError, safe, withCallOptions } from "@rap/client";
+import { type Channel, Client, type ClientOptions, RapError, safe, withCallOptions } from "@rap/client";
 import { CLOCK, RANDOM } from "@rap/core";
 import { createContainer } from "@rap/core/container";
 import { context, rpc, Server, type ServerOptions } from "@rap/server";
@@ -155,6 +155,18 @@ describe("how a call failed, and whether it may have run,", () => {
     server.register({ hang: () => cancelled(), strict, "quick-to-end": () => cancelled() });
     server.register(() => cancelled(), { name: "short", timeout: 20 });
     server.register({ abort: () => Promise.reject(new DOMException("mine", "AbortError")) });
+    server.register({ guarded: () => 1, betrayed: () => 1 });
+    server.loadMiddleware([
+      {
+        kind: "message",
+        async dispatch(request, args, next) {
+          if (request.method === "guarded") throw new RapError("PERMISSION_DENIED", "not you");
+          const result = await next(args);
+          if (request.method === "betrayed") throw new RapError("ABORTED", "after all");
+          return result;
+        },
+      },
+    ]);
     server.register({ throws: () => Promise.reject(new Error("mine")) });
   };
 
@@ -190,6 +202,14 @@ describe("how a call failed, and whether it may have run,", () => {
     ["its time is over", (client) => client.invokeByName("hang", [], { timeout: 10 }), "DEADLINE_EXCEEDED", true],
     ["the server's time for it is over", (client) => client.invokeByName("short"), "DEADLINE_EXCEEDED", true],
     ["its arguments cannot be sent", (client) => client.invokeByName("hang", [() => 1]), "INVALID_ARGUMENT", false],
+    [
+      "a schema refuses its arguments",
+      (client) => client.invokeByName("strict", ["no number"]),
+      "INVALID_ARGUMENT",
+      false,
+    ],
+    ["a middleware refuses it", (client) => client.invokeByName("guarded"), "PERMISSION_DENIED", false],
+    ["a middleware fails after it has run", (client) => client.invokeByName("betrayed"), "ABORTED", true],
     ["there is no such function", (client) => client.invokeByName("nothing"), "NOT_FOUND", false],
     ["the function fails with an abort of its own", (client) => client.invokeByName("abort"), "UNKNOWN", true],
     ["the function throws", (client) => client.invokeByName("throws"), "UNKNOWN", true],

@@ -70,6 +70,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   /** When the caller gave the call up though there was time left; 0 while it has not. */
   #givenUpAt = 0;
   #started = false;
+  /** The function itself was called: no schema and no middleware kept the call from it. */
+  #ran = false;
   /** The caller is done with its channel, which is no reason not to read what it sent. */
   #callerLeft = false;
   #released = false;
@@ -380,6 +382,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   /** Runs the function itself, here or in a worker. */
   #invoke(args: unknown[]): unknown {
+    this.#ran = true;
     const { worker, call } = this.#method;
     if (worker === undefined) return call(...args);
     return this.#connection.server.workers.run(worker, args, this.signal);
@@ -551,10 +554,20 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#finish(failureOf(error, this.#method.target, this.#connection));
   }
 
+  /** An error as the caller is told of it: with the trailers, and whether the function may have run. */
+  #told(error: RapError): RapError {
+    const maybeExecuted = this.#ran && error.maybeExecuted;
+    if (this.#trailers === undefined && maybeExecuted === error.maybeExecuted) return error;
+    const { code, message, reason, data, details, retryAfterMs } = error;
+    const metadata = this.#trailers ?? new Metadata();
+    for (const [key, value] of error.metadata) metadata.append(key, value);
+    return new RapError(code, message, { reason, data, details, retryAfterMs, metadata, maybeExecuted });
+  }
+
   /** Ends the call with an error. */
   #finish(error: RapError): void {
     try {
-      this.#stream.fail(this.#trailers?.size ? withTrailers(error, this.#trailers) : error);
+      this.#stream.fail(this.#told(error));
     } catch (unsendable) {
       this.#lost(unsendable);
       this.#stream.fail(new RapError(error.code, "the error itself cannot be sent"));
@@ -636,10 +649,4 @@ function readMetadata(bytes: Uint8Array, start: number, end: number): Metadata {
   } catch (error) {
     throw new RapError("INVALID_ARGUMENT", (error as Error).message, { cause: error, maybeExecuted: false });
   }
-}
-
-function withTrailers(error: RapError, metadata: Metadata): RapError {
-  const { message, reason, data, details, retryAfterMs } = error;
-  for (const [key, value] of error.metadata) metadata.append(key, value);
-  return new RapError(error.code, message, { reason, data, details, retryAfterMs, metadata });
 }
