@@ -377,17 +377,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     const end = shape === Shapes.UNARY || shape === Shapes.SERVER_STREAM;
     const { processors } = this.core;
     const sink = processors === undefined ? this : new ProcessedSink(this, processors, "onResponse");
-    this.stream = connection.open(
-      shape,
-      target.bytes,
-      timeout,
-      this.#metadata,
-      this.#streamArg,
-      body,
-      false,
-      end,
-      sink,
-    );
+    this.stream = connection.open(shape, target.bytes, timeout, this.#metadata, this.#streamArg, body, end, sink);
     if (this.#streamed !== undefined) {
       // What was streamed cannot be streamed again.
       this.#retried = true;
@@ -426,9 +416,9 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   /** Sends one item; false when the next must wait. */
   #sendItem(stream: Stream, item: unknown): Awaitable<boolean> {
     const { codec } = stream.connection;
-    if (this.core.processors === undefined) return stream.send(codec.encode(item, "item"), false, false);
+    if (this.core.processors === undefined) return stream.send(codec.encode(item, "item"), false);
     const send = ({ body, metadata }: Envelope) =>
-      stream.send(codec.encode(body, "item"), false, false, metadata.size > 0 ? metadata : undefined);
+      stream.send(codec.encode(body, "item"), false, metadata.size > 0 ? metadata : undefined);
     const processed = this.outbound(item, undefined);
     return isPromise(processed) ? processed.then(send) : send(processed);
   }

@@ -21,7 +21,7 @@ import { nextTurn } from "./turn";
 export interface Port {
   readonly id: number;
   readonly localDone: boolean;
-  send(body: Uint8Array, owned: boolean, end: boolean, metadata?: Metadata): boolean;
+  send(body: Uint8Array, end: boolean, metadata?: Metadata): boolean;
   end(trailers?: Metadata): void;
   fail(error: RapError): void;
   finish(): void;
@@ -278,7 +278,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     if (!this.#open) throw this.#refusal();
     const bytes = this.#encode(body);
     this.#begin();
-    this.#writable = this.#port.send(bytes, false, false, metadata);
+    this.#writable = this.#port.send(bytes, false, metadata);
   }
 
   #begin(): void {

@@ -16,7 +16,7 @@ class FakePort implements Port {
 
   constructor(public room = Number.POSITIVE_INFINITY) {}
 
-  send(body: Uint8Array, _owned: boolean, _end: boolean, metadata?: Metadata): boolean {
+  send(body: Uint8Array, _end: boolean, metadata?: Metadata): boolean {
     this.log.push(codec.decode(body, 0, body.length, false));
     this.metadata.push(metadata);
     return --this.room > 0;

@@ -439,7 +439,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
       const body = this.codec.encode(value, "result");
       this.#sendHeaders();
       const trailers = this.#trailers !== undefined && this.#trailers.size > 0;
-      this.#stream.send(body, false, !trailers, metadata);
+      this.#stream.send(body, !trailers, metadata);
       if (trailers) this.#stream.end(this.#trailers);
     } catch (error) {
       return this.#fail(error);
@@ -467,7 +467,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
         if (next.done === true || this.#cancelled !== undefined) break;
         const item = checkResult === undefined ? next.value : await checkResult(next.value);
         const sent =
-          processors === undefined ? stream.send(codec.encode(item, "item"), false, false) : await this.#sendItem(item);
+          processors === undefined ? stream.send(codec.encode(item, "item"), false) : await this.#sendItem(item);
         if (!sent) await gate.wait();
       }
     } catch (error) {
@@ -493,7 +493,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   /** Sends an item through the processors; false when the next must wait. */
   async #sendItem(item: unknown): Promise<boolean> {
     const { body, metadata } = await this.#outbound(item, undefined);
-    return this.#stream.send(this.codec.encode(body, "item"), false, false, metadata.size > 0 ? metadata : undefined);
+    return this.#stream.send(this.codec.encode(body, "item"), false, metadata.size > 0 ? metadata : undefined);
   }
 
   #outbound(body: unknown, metadata: Metadata | undefined): Awaitable<Envelope> {

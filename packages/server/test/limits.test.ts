@@ -46,7 +46,7 @@ async function rudePeer(server: Server, clock = new ManualClock()) {
     };
     const body = shape === Shape.CHANNEL ? undefined : msgpack().encode(args);
     const end = shape === Shape.UNARY || shape === Shape.SERVER_STREAM;
-    return peer.open(shape, new TextEncoder().encode(`default/${target}`), 0, undefined, -1, body, false, end, sink);
+    return peer.open(shape, new TextEncoder().encode(`default/${target}`), 0, undefined, -1, body, end, sink);
   };
   return { peer, open, answers, closed: () => closed };
 }
@@ -233,8 +233,7 @@ describe("memory of all connections together", () => {
     const target = new TextEncoder().encode("default/much");
     expect(server.stats().connections).toBe(1);
     for (let i = 0; i < 20; i++) {
-      for (let j = 0; j < 5; j++)
-        peer.open(Shape.UNARY, target, 0, undefined, -1, msgpack().encode([]), false, true, sink);
+      for (let j = 0; j < 5; j++) peer.open(Shape.UNARY, target, 0, undefined, -1, msgpack().encode([]), true, sink);
       await settle();
     }
     expect(server.stats().connections).toBe(0);

@@ -228,8 +228,8 @@ export class Connection implements SocketHandler, FrameSink {
   }
 
   /**
-   * Client: opens a stream with its first message (none for a channel). The body is copied unless `owned`. Throws
-   * RESOURCE_EXHAUSTED when it is larger than the peer takes, NOT_FOUND or INVALID_ARGUMENT for a target or a
+   * Client: opens a stream with its first message (none for a channel), whose body is treated as `Stream.send` does.
+   * Throws RESOURCE_EXHAUSTED when it is larger than the peer takes, NOT_FOUND or INVALID_ARGUMENT for a target or a
    * `streamArg` that no frame can hold.
    */
   open(
@@ -239,7 +239,6 @@ export class Connection implements SocketHandler, FrameSink {
     metadata: Uint8Array | undefined,
     streamArg: number,
     body: Uint8Array | undefined,
-    owned: boolean,
     end: boolean,
     sink: StreamSink,
   ): Stream {
@@ -279,7 +278,7 @@ export class Connection implements SocketHandler, FrameSink {
       if (body !== undefined) this.messagesSent++;
       stream.localDone = end;
     } else {
-      const rest = kept(body!, owned);
+      const rest = kept(body!);
       stream.push({ body: rest, sent: first, begun: true, prefix: NONE, kind: Kind.OPEN, flags: 0, end });
     }
     if (this.#nextId >= this.limits.maxStreamId) this.#exhausted();

@@ -16,9 +16,10 @@ import { charge, ReceiveWindow, SendWindow } from "./credit";
 import { type Pending, SMALL_BYTES } from "./outbox";
 
 const NONE: Uint8Array = new Uint8Array(0);
+
 /** A message that can wait: what the codec's buffer holds would not last. */
-export function kept(body: Uint8Array, owned: boolean): Uint8Array {
-  return owned || body.length > OWNED_BYTES ? body : new Uint8Array(body);
+export function kept(body: Uint8Array): Uint8Array {
+  return body.length > OWNED_BYTES ? body : new Uint8Array(body);
 }
 
 /** A RESET without an error: code 0. */
@@ -113,9 +114,10 @@ export class Stream {
 
   /**
    * Sends a message; false when it waits for credit or its turn, so that the sender should wait for `onWritable`.
-   * `body` is copied unless `owned`. Throws RESOURCE_EXHAUSTED when it is larger than the peer takes.
+   * A `body` of up to `OWNED_BYTES` is copied; a larger one must not change any more. Throws RESOURCE_EXHAUSTED when
+   * it is larger than the peer takes.
    */
-  send(body: Uint8Array, owned: boolean, end: boolean, metadata?: Metadata): boolean {
+  send(body: Uint8Array, end: boolean, metadata?: Metadata): boolean {
     if (this.localDone) return true;
     this.connection.checkSize(body.length);
     const block = metadata === undefined ? NONE : metadataBlock(metadata);
@@ -129,7 +131,7 @@ export class Stream {
       if (end) this.#finishLocal();
       return true;
     }
-    this.push({ body: kept(body, owned), sent: 0, begun: false, prefix: block, kind: Kind.DATA, flags, end });
+    this.push({ body: kept(body), sent: 0, begun: false, prefix: block, kind: Kind.DATA, flags, end });
     return this.pending.length === 0;
   }
 

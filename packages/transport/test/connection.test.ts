@@ -134,7 +134,7 @@ describe("calls", () => {
     const { connection, peer } = await world.rawReady("client");
     const sink = new RecordingSink();
     const block = Uint8Array.of(1, 1, 0x61, 0, 1, 0x31);
-    sink.stream = connection.open(Shape.BIDI_STREAM, target("g/f"), 5, block, 1, pattern(2), false, false, sink);
+    sink.stream = connection.open(Shape.BIDI_STREAM, target("g/f"), 5, block, 1, pattern(2), false, sink);
     open(connection, new RecordingSink());
     open(connection, new RecordingSink(), { shape: Shape.CHANNEL });
     await world.settle();
@@ -155,7 +155,7 @@ describe("calls", () => {
     const sinks = [Shape.UNARY, Shape.CLIENT_STREAM, Shape.CHANNEL].map((shape) => {
       const sink = new RecordingSink();
       const stream = open(client, sink, { shape, bytes: shape === Shape.UNARY ? 300_000 : 1 });
-      if (shape !== Shape.UNARY) stream.send(pattern(10), false, true);
+      if (shape !== Shape.UNARY) stream.send(pattern(10), true);
       return sink;
     });
     await world.settle();
@@ -183,7 +183,7 @@ describe("calls", () => {
     };
     for (const sink of sinks) open(client, sink);
     await world.settle();
-    for (const { stream } of serverHost.sinks) stream.send(pattern(1), false, true);
+    for (const { stream } of serverHost.sinks) stream.send(pattern(1), true);
     await world.settle();
     expect(clientHost.error).toMatchObject({ reason: "INTERNAL", message: expect.stringContaining("a bug") });
     expect(sinks[1]!.events).toEqual([expect.stringContaining("INTERNAL")]);
@@ -247,7 +247,7 @@ describe("room for calls", () => {
     open(client, new RecordingSink());
     await world.settle();
     expect([client.hasRoom(Shape.UNARY), clientHost.rooms]).toEqual([false, 0]);
-    serverHost.sinks[0]!.stream.send(pattern(1), false, true);
+    serverHost.sinks[0]!.stream.send(pattern(1), true);
     await world.settle();
     expect([client.hasRoom(Shape.UNARY), clientHost.rooms]).toEqual([true, 1]);
   });
@@ -271,7 +271,7 @@ describe("room for calls", () => {
     expect(clientHost.events).toEqual(["ready", "goaway: all stream ids are used"]);
     expect(client.hasRoom(Shape.UNARY)).toBe(false);
     await world.settle();
-    for (const { stream } of serverHost.sinks) stream.send(pattern(1), false, true);
+    for (const { stream } of serverHost.sinks) stream.send(pattern(1), true);
     await world.settle();
     expect(sinks.map(({ events }) => events)).toEqual(new Array(3).fill(["message of 1", "end"]));
     expect([clientHost.events.at(-1), clientHost.error, serverHost.events]).toEqual([
@@ -306,7 +306,7 @@ describe("a server that stops", () => {
       2,
       [expect.objectContaining({ id: 5, code: 14, flags: 1 })],
     ]);
-    for (const { stream } of host.sinks) stream.send(pattern(1), false, true);
+    for (const { stream } of host.sinks) stream.send(pattern(1), true);
     await world.settle();
     expect(peer.of("data").map(({ id }) => id)).toEqual([1, 3]);
     expect([host.events, peer.closed, peer.error]).toEqual([["ready", "close"], true, undefined]);
@@ -343,7 +343,7 @@ describe("a server that stops", () => {
       true,
       false,
     ]);
-    serverHost.sinks[0]!.stream.send(pattern(1), false, true);
+    serverHost.sinks[0]!.stream.send(pattern(1), true);
     await world.settle();
     expect(sink.events).toEqual(["message of 1", "end"]);
     expect([clientHost.error, serverHost.error, clientHost.events.at(-1), serverHost.events.at(-1)]).toEqual([
@@ -364,7 +364,7 @@ describe("a client", () => {
     client.drain("enough");
     await world.settle();
     expect([client.closed, serverHost.events]).toEqual([false, ["ready", "goaway: enough"]]);
-    serverHost.sinks[0]!.stream.send(pattern(1), false, true);
+    serverHost.sinks[0]!.stream.send(pattern(1), true);
     await world.settle();
     expect([sink.events, clientHost.events, serverHost.events.at(-1)]).toEqual([
       ["message of 1", "end"],
@@ -568,7 +568,7 @@ describe("a peer that goes too far", () => {
       await world.settle();
       peer.socket.pause();
       // Small messages do not wait their turn.
-      for (let n = 0; n < 150; n++) stream.send(pattern(10 * KiB), false, false);
+      for (let n = 0; n < 150; n++) stream.send(pattern(10 * KiB), false);
       await world.settle();
       expect(connection.stats().buffered).toBeGreaterThan(1024 * KiB);
       const { framesReceived } = connection.stats();
@@ -590,7 +590,7 @@ describe("a peer that goes too far", () => {
     peer.send({ kind: "credit", id: 1, bytes: 100_000_000, messages: 10_000 });
     await world.settle();
     peer.socket.pause();
-    for (let n = 0; n < 1_700; n++) stream.send(pattern(10 * KiB), false, false);
+    for (let n = 0; n < 1_700; n++) stream.send(pattern(10 * KiB), false);
     await world.settle();
     peer.send({ kind: "pong", data: new Uint8Array(8) });
     await world.settle();
@@ -628,13 +628,13 @@ test("counters return to zero after any mixture of calls that end, fail and are 
       () => stream.reset(CANCELLED),
       () => stream.end(),
       () => {
-        stream.send(pattern(20_000), false, false);
+        stream.send(pattern(20_000), false);
         stream.finish();
       },
       () => stream.fail(CANCELLED),
       () => far?.stream.fail(CANCELLED),
       () => far?.stream.finish(),
-      () => far?.stream.send(pattern(10), false, true),
+      () => far?.stream.send(pattern(10), true),
     ];
     ways[n % 7]!();
   }

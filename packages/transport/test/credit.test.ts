@@ -154,7 +154,7 @@ describe("flow control", () => {
             const at = streams[index % streams.length]!;
             const way = at[from];
             if (what === "send" && way?.open) {
-              if (!way.stream.send(pattern(size), false, false)) blocked++;
+              if (!way.stream.send(pattern(size), false)) blocked++;
               way.sent.push(size);
             } else if (what === "read") way?.sink.read();
             else if (what === "settle") await world.settle();

@@ -297,7 +297,7 @@ export function open(
   const { end = shape === Shape.UNARY || shape === Shape.SERVER_STREAM } = options;
   const streamArg = shape === Shape.CLIENT_STREAM || shape === Shape.BIDI_STREAM ? 0 : -1;
   const body = shape === Shape.CHANNEL ? undefined : pattern(bytes);
-  const stream = connection.open(shape, target(name), timeout, undefined, streamArg, body, false, end, sink);
+  const stream = connection.open(shape, target(name), timeout, undefined, streamArg, body, end, sink);
   sink.stream = stream;
   return stream;
 }

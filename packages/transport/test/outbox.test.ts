@@ -144,7 +144,7 @@ describe("large messages", () => {
     const streams = [0, 1].map(() => {
       const sink = new RecordingSink();
       const stream = open(connection, sink, { shape: Shape.CHANNEL });
-      expect(stream.send(pattern(10_000), false, true)).toBe(false);
+      expect(stream.send(pattern(10_000), true)).toBe(false);
       return { stream, sink };
     });
     await world.settle();

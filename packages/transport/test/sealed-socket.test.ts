@@ -102,7 +102,7 @@ describe("two sides with a secure layer", () => {
     await world.settle();
     expect(link.serverHost.sinks[0]!.messages[0]!.equals(pattern(200_000))).toBe(true);
     const { stream } = link.serverHost.sinks[0]!;
-    stream.send(pattern(300_000, 3), true, false);
+    stream.send(pattern(300_000, 3), false);
     await world.settle();
     expect(sink.messages[0]!.equals(pattern(300_000, 3))).toBe(true);
     const [server, client] = ciphers as [ToyCipher, ToyCipher];

@@ -33,7 +33,7 @@ describe("messages", () => {
   test("arrive in order, large and small ones in any mixture", async () => {
     const { world, near, farSink } = await both(Shape.CHANNEL);
     const sizes = [5, 700_000, 0, 20_000, 3, 65_536, 65_537, 1, 300_000];
-    for (const size of sizes) near.send(pattern(size), false, false);
+    for (const size of sizes) near.send(pattern(size), false);
     near.end();
     await world.settle();
     expect(farSink.events).toEqual([...sizes.map((size) => `message of ${size}`), "end"]);
@@ -45,12 +45,12 @@ describe("messages", () => {
   test("that wait are copies of what the codec may overwrite, also of a Buffer; what is larger is the caller's no more", async () => {
     for (const make of [pattern, (size: number) => Buffer.from(pattern(size))]) {
       const { world, near, farSink } = await both(Shape.CHANNEL, false);
-      while (near.send(pattern(10_000), false, false));
+      while (near.send(pattern(10_000), false));
       const body = make(OWNED_BYTES);
-      expect(near.send(body, false, false)).toBe(false);
+      expect(near.send(body, false)).toBe(false);
       body.fill(0);
       const large = make(OWNED_BYTES + 1);
-      near.send(large, false, true);
+      near.send(large, true);
       do {
         farSink.read();
         await world.settle();
@@ -69,16 +69,16 @@ describe("messages", () => {
       owned.push(own);
       onMessage(bytes, start, end, own, metadata, cost);
     };
-    near.send(pattern(10), false, false);
-    near.send(pattern(100_000), false, false);
+    near.send(pattern(10), false);
+    near.send(pattern(100_000), false);
     await world.settle();
     expect(owned).toEqual([false, true]);
   });
 
   test("may be empty, and may end their direction", async () => {
     const { world, near, far, farSink, nearSink } = await both(Shape.CHANNEL);
-    near.send(new Uint8Array(0), false, true);
-    far.send(new Uint8Array(0), false, true);
+    near.send(new Uint8Array(0), true);
+    far.send(new Uint8Array(0), true);
     await world.settle();
     expect([farSink.events, nearSink.events]).toEqual([
       ["message of 0", "end"],
@@ -88,9 +88,9 @@ describe("messages", () => {
 
   test("carry metadata, in front of the first part of a large one", async () => {
     const { world, near, farSink } = await both(Shape.CHANNEL);
-    near.send(pattern(5), false, false, new Metadata({ n: "1" }));
-    near.send(pattern(5), false, false);
-    near.send(pattern(100_000), false, false, new Metadata({ n: "2", "b-bin": Uint8Array.of(1) }));
+    near.send(pattern(5), false, new Metadata({ n: "1" }));
+    near.send(pattern(5), false);
+    near.send(pattern(100_000), false, new Metadata({ n: "2", "b-bin": Uint8Array.of(1) }));
     await world.settle();
     expect(farSink.metadata.slice(-3).map((metadata) => metadata && [...metadata])).toEqual([
       [["n", "1"]],
@@ -113,8 +113,8 @@ describe("messages", () => {
     });
     expect(() => open(client, new RecordingSink(), { bytes: 1_001 })).toThrow(refused);
     const stream = open(client, new RecordingSink(), { shape: Shape.CHANNEL });
-    expect(() => stream.send(pattern(1_001), false, false)).toThrow(refused);
-    stream.send(pattern(1_000), false, true);
+    expect(() => stream.send(pattern(1_001), false)).toThrow(refused);
+    stream.send(pattern(1_000), true);
     await world.settle();
     expect(serverHost.sinks.map(({ events }) => events)).toEqual([["message of 1000", "end"]]);
     expect(client.streams).toBe(1);
@@ -139,7 +139,7 @@ describe("back-pressure", () => {
   test("says when the next message must wait, and tells when it need not any more", async () => {
     const { world, near, nearSink, farSink } = await both(Shape.CHANNEL, false);
     const sent: boolean[] = [];
-    for (let n = 0; n < 5; n++) sent.push(near.send(pattern(60 * KiB), false, false));
+    for (let n = 0; n < 5; n++) sent.push(near.send(pattern(60 * KiB), false));
     expect(sent).toEqual([true, true, true, true, false]);
     nearSink.writable = 0;
     await world.settle();
@@ -152,14 +152,14 @@ describe("back-pressure", () => {
   test("bounds small messages by their number", async () => {
     const { near } = await both(Shape.CHANNEL, false);
     let sent = 0;
-    while (near.send(Uint8Array.of(1), false, false)) sent++;
+    while (near.send(Uint8Array.of(1), false)) sent++;
     expect(sent).toBe(LIMITS.streamWindowMessages);
   });
 
   test("lets a message through that is larger than the window, for a channel and after arguments", async () => {
     for (const shape of [Shape.CHANNEL, Shape.CLIENT_STREAM, Shape.BIDI_STREAM]) {
       const { world, near, farSink } = await both(shape, false);
-      near.send(pattern(LIMITS.streamWindowBytes * 3), false, false);
+      near.send(pattern(LIMITS.streamWindowBytes * 3), false);
       await world.settle();
       expect(farSink.messages.map(({ length }) => length)).toEqual([LIMITS.streamWindowBytes * 3]);
     }
@@ -167,10 +167,10 @@ describe("back-pressure", () => {
 
   test("of one stream does not hold up another", async () => {
     const { world, client, near, farSink, serverHost } = await both(Shape.CHANNEL, false);
-    while (near.send(pattern(10_000), false, false));
+    while (near.send(pattern(10_000), false));
     await world.settle();
     const other = open(client, new RecordingSink(), { shape: Shape.CHANNEL });
-    other.send(pattern(5), false, true);
+    other.send(pattern(5), true);
     await world.settle();
     expect(serverHost.sinks[1]!.events).toEqual(["message of 5", "end"]);
     expect(farSink.messages.length).toBeGreaterThan(20);
@@ -183,12 +183,12 @@ describe("back-pressure", () => {
     // 3.75 MiB of the 4 that a connection may have under way.
     for (let n = 0; n < 15; n++) {
       const stream = open(client, new RecordingSink(), { shape: Shape.CHANNEL });
-      for (let part = 0; part < 4; part++) stream.send(pattern(64 * KiB), true, false);
+      for (let part = 0; part < 4; part++) stream.send(pattern(64 * KiB), false);
     }
     await world.settle();
     serverHost.reading = true;
     const awake = open(client, new RecordingSink(), { shape: Shape.CHANNEL });
-    for (let n = 0; n < 50; n++) awake.send(pattern(64 * KiB), true, false);
+    for (let n = 0; n < 50; n++) awake.send(pattern(64 * KiB), false);
     await world.settle();
     expect(serverHost.sinks.at(-1)!.messages).toHaveLength(50);
   });
@@ -198,7 +198,7 @@ describe("back-pressure", () => {
     const streams = [near];
     // More streams than the connection's 4 MiB allow to be full at once.
     for (let n = 0; n < 20; n++) streams.push(open(client, new RecordingSink(), { shape: Shape.CHANNEL }));
-    for (const stream of streams) for (let n = 0; n < 4; n++) stream.send(pattern(64 * KiB), true, false);
+    for (const stream of streams) for (let n = 0; n < 4; n++) stream.send(pattern(64 * KiB), false);
     await world.settle();
     expect(client.stats().waitingForCredit).toBeGreaterThan(0);
     for (const sink of [farSink, ...serverHost.sinks.slice(0, 10)]) sink.stream.reset(CANCELLED);
@@ -211,7 +211,7 @@ describe("back-pressure", () => {
 describe("the end of a stream", () => {
   test("comes after the messages that wait, with its trailers", async () => {
     const { world, near, farSink } = await both(Shape.CHANNEL, false);
-    for (let n = 0; n < 6; n++) near.send(pattern(60 * KiB), false, false);
+    for (let n = 0; n < 6; n++) near.send(pattern(60 * KiB), false);
     near.end(new Metadata({ items: "6" }));
     expect(near.localDone).toBe(false);
     await world.settle();
@@ -229,9 +229,9 @@ describe("the end of a stream", () => {
     const { world, client, server, near, far, nearSink } = await both(Shape.CHANNEL);
     near.end();
     near.end();
-    expect(near.send(pattern(5), false, false)).toBe(true);
+    expect(near.send(pattern(5), false)).toBe(true);
     await world.settle();
-    far.send(pattern(3), false, false);
+    far.send(pattern(3), false);
     await world.settle();
     expect([nearSink.events, client.streams, server.streams]).toEqual([["message of 3"], 1, 1]);
     far.end();
@@ -254,7 +254,7 @@ describe("the end of a stream", () => {
         far.reset(CANCELLED);
       },
       ({ near, far }: Both) => {
-        near.send(pattern(1), false, true);
+        near.send(pattern(1), true);
         far.finish();
       },
     ]) {
@@ -272,7 +272,7 @@ describe("the end of a stream", () => {
 describe("an error", () => {
   test("that fails a stream comes after the messages before it", async () => {
     const { world, near, farSink } = await both(Shape.CHANNEL, false);
-    for (let n = 0; n < 6; n++) near.send(pattern(60 * KiB), false, false);
+    for (let n = 0; n < 6; n++) near.send(pattern(60 * KiB), false);
     near.fail(new RapError("ABORTED", "no more", { data: { n: 1 } }));
     for (let n = 0; n < 4; n++) {
       await world.settle();
@@ -285,8 +285,8 @@ describe("an error", () => {
 
   test("that resets a stream overtakes what waits, and drops what still comes", async () => {
     const { world, client, near, far, nearSink, farSink } = await both(Shape.CHANNEL, false);
-    for (let n = 0; n < 6; n++) near.send(pattern(60 * KiB), false, false);
-    far.send(pattern(7), false, false);
+    for (let n = 0; n < 6; n++) near.send(pattern(60 * KiB), false);
+    far.send(pattern(7), false);
     near.reset(CANCELLED);
     near.reset(CANCELLED);
     await world.settle();
@@ -341,7 +341,7 @@ describe("headers and trailers", () => {
   test("arrive as they were sent, headers before messages", async () => {
     const { world, far, nearSink } = await both(Shape.SERVER_STREAM);
     far.sendHeaders(new Metadata({ a: "1" }));
-    far.send(pattern(2), false, false);
+    far.send(pattern(2), false);
     far.end(new Metadata({ b: "2" }));
     far.sendHeaders(new Metadata({ late: "1" }));
     await world.settle();
@@ -351,7 +351,7 @@ describe("headers and trailers", () => {
 
   test("do not overtake a message that waits", async () => {
     const { world, far, nearSink } = await both(Shape.SERVER_STREAM, false);
-    for (let n = 0; n < 5; n++) far.send(pattern(60 * KiB), false, false);
+    for (let n = 0; n < 5; n++) far.send(pattern(60 * KiB), false);
     far.sendHeaders(new Metadata({ a: "1" }));
     await world.settle();
     expect(nearSink.events).toHaveLength(4);
@@ -363,8 +363,8 @@ describe("headers and trailers", () => {
 
 test("what was counted of messages is the same on both sides", async () => {
   const { world, client, server, near, far } = await both(Shape.CHANNEL);
-  for (const size of [0, 10, 100_000]) near.send(pattern(size), false, false);
-  far.send(pattern(20_000), false, true);
+  for (const size of [0, 10, 100_000]) near.send(pattern(size), false);
+  far.send(pattern(20_000), true);
   near.end();
   await world.settle();
   expect([client.stats().messagesSent, server.stats().messagesReceived]).toEqual([3, 3]);
@@ -389,7 +389,7 @@ describe("a stream that is over", () => {
       open(client, sink, { shape: Shape.SERVER_STREAM });
       await world.settle();
       const { stream } = serverHost.sinks.at(-1)!;
-      for (let n = 0; n < 100; n++) stream.send(pattern(1), true, false);
+      for (let n = 0; n < 100; n++) stream.send(pattern(1), false);
       stream.end();
       await world.settle();
       // All of it came: the window of the connection is open again.
@@ -404,7 +404,7 @@ describe("a stream that is over", () => {
     open(client, sink, { shape: Shape.SERVER_STREAM });
     await world.settle();
     const { stream } = serverHost.sinks[0]!;
-    for (let n = 0; n < 200; n++) stream.send(pattern(1), true, false);
+    for (let n = 0; n < 200; n++) stream.send(pattern(1), false);
     stream.end();
     await world.settle();
     sink.read();
@@ -417,7 +417,7 @@ describe("a stream that is over", () => {
     const { world, client, server, serverHost } = await linked();
     const stream = open(client, new RecordingSink());
     await world.settle();
-    serverHost.sinks[0]!.stream.send(pattern(3_000_000), true, true);
+    serverHost.sinks[0]!.stream.send(pattern(3_000_000), true);
     stream.reset(CANCELLED);
     await world.settle();
     expect([client.streams, server.streams]).toEqual([0, 0]);
@@ -428,7 +428,7 @@ describe("a stream that is over", () => {
     const stream = open(client, new RecordingSink(false), { shape: Shape.CHANNEL });
     await world.settle();
     const answer = serverHost.sinks[0]!.stream;
-    for (let n = 0; n < LIMITS.streamWindowMessages + 10; n++) answer.send(pattern(1), true, false);
+    for (let n = 0; n < LIMITS.streamWindowMessages + 10; n++) answer.send(pattern(1), false);
     answer.finish();
     stream.reset(CANCELLED);
     await world.settle();
@@ -460,7 +460,7 @@ describe("an error that comes late", () => {
     open(client, sink, { shape: Shape.SERVER_STREAM });
     await world.settle();
     const { stream } = serverHost.sinks[0]!;
-    for (let n = 0; n < LIMITS.streamWindowMessages + 1; n++) stream.send(pattern(1), true, false);
+    for (let n = 0; n < LIMITS.streamWindowMessages + 1; n++) stream.send(pattern(1), false);
     stream.fail(new RapError("ABORTED", "first"));
     stream.reset(new RapError("INTERNAL", "at once"));
     await world.settle();
@@ -474,7 +474,7 @@ describe("a reset that crosses the end of the other side", () => {
     for (let round = 0; round < 2 * LIMITS.glitchBurst; round++) {
       const stream = open(client, new RecordingSink());
       await world.settle();
-      serverHost.sinks.at(-1)!.stream.send(pattern(1), true, true);
+      serverHost.sinks.at(-1)!.stream.send(pattern(1), true);
       stream.reset(CANCELLED);
       await world.settle();
     }
@@ -488,7 +488,7 @@ describe("a reset that crosses the end of the other side", () => {
     const reset = (id: number) => peer.send({ kind: "reset", id, code: 1, flags: 0, body: new Uint8Array(0) });
     peer.send({ kind: "open", id: 1, shape: Shape.UNARY, target: "default/f", body: pattern(1), end: true });
     await world.settle();
-    host.sinks[0]!.stream.send(pattern(1), true, true);
+    host.sinks[0]!.stream.send(pattern(1), true);
     reset(1);
     await world.settle();
     expect(connection.stats().glitches).toBe(0);
@@ -504,7 +504,7 @@ describe("a reset that crosses the end of the other side", () => {
     // There is a place for one more, but not for this.
     peer.send({ kind: "open", id: 5, shape: Shape.UNARY, target: "default/f", body: pattern(1), end: true });
     await world.settle();
-    host.sinks[2]!.stream.send(pattern(1), true, true);
+    host.sinks[2]!.stream.send(pattern(1), true);
     await world.settle();
     reset(7);
     await world.settle();
