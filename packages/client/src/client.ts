@@ -61,6 +61,11 @@ export interface ClientOptions {
   keepalive?: { interval?: number; timeout?: number } | false;
   /** Milliseconds before the first and between later tries to reconnect, at most. Default `{ initial: 200, max: 30_000 }`. */
   reconnect?: { initial?: number; max?: number };
+  /**
+   * Asks every server for its health, and sends no new calls to one that does not serve: `true` for the server as a
+   * whole, or the name of a service. Default false.
+   */
+  health?: boolean | string;
   /** Sent with the handshake; the server sees it on the connection. */
   metadata?: MetadataInit;
   /** Limits that differ from the defaults. */
@@ -131,6 +136,7 @@ export class Client implements AsyncDisposable {
       ],
       info: "rap-js/0.1.0",
       metadata: toMetadata(options.metadata),
+      health: options.health === true ? "" : options.health === false ? undefined : options.health,
       timeout: checkedTimeout(options.timeout) ?? table.timeout,
       emit: (event: ClientEvent, detail: object) => this.#emit(event, detail),
     };

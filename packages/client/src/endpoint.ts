@@ -1,6 +1,7 @@
 import { type GoawayCode, messageOf, RapError, type Timer } from "@rap/protocol";
 import { Connection, type ConnectionHost, type Transport } from "@rap/transport";
 import { Backoff } from "./backoff";
+import { HealthWatch } from "./health-watch";
 import type { ClientCore, Pool } from "./pool";
 
 /**
@@ -16,6 +17,8 @@ export class Endpoint implements ConnectionHost {
   /** Connections that take no new calls and still have some to finish. */
   readonly #leaving = new Set<Connection>();
   #connection: Connection | undefined;
+  /** What the server of `#connection` says of itself; undefined when the client does not ask. */
+  #health: HealthWatch | undefined;
   #dialling: AbortController | undefined;
   #timer: Timer | undefined;
   #readyAt = 0;
@@ -36,16 +39,17 @@ export class Endpoint implements ConnectionHost {
 
   /** The connection that takes new calls. */
   get connection(): Connection | undefined {
-    return this.#connection;
+    return this.#health === undefined || this.#health.serving ? this.#connection : undefined;
   }
 
   get connections(): readonly Connection[] {
     return this.#connection === undefined ? [...this.#leaving] : [this.#connection, ...this.#leaving];
   }
 
-  /** Connected, or at it: not known to be down. */
+  /** Connected, or at it: not known to be down, or not to serve. */
   get alive(): boolean {
-    return this.#connection !== undefined || this.#dialling !== undefined || this.#idle;
+    if (this.#connection === undefined) return this.#dialling !== undefined || this.#idle;
+    return this.#health?.status === undefined || this.#health.serving;
   }
 
   /** Dials; resolves when the handshake is done, rejects when this first try fails (more follow until `stop`). */
@@ -70,6 +74,7 @@ export class Endpoint implements ConnectionHost {
     this.#idle = false;
     if (this.#timer !== undefined) this.#core.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#health?.stop();
     this.#dialling?.abort(new RapError("UNAVAILABLE", "the client was stopped"));
   }
 
@@ -87,7 +92,9 @@ export class Endpoint implements ConnectionHost {
     this.#wasReady = true;
     this.#settleFirst?.resolve();
     this.#settleFirst = undefined;
-    if (connection === this.#connection) this.#pool.serve();
+    if (connection !== this.#connection) return;
+    this.#watchHealth(connection);
+    this.#pool.serve();
   }
 
   onRoom(): void {
@@ -98,7 +105,7 @@ export class Endpoint implements ConnectionHost {
     // A server says it in two steps.
     if (connection !== this.#connection) return;
     this.#core.emit("goaway", { address: this.address, reason });
-    this.#connection = undefined;
+    this.#lose();
     this.#leaving.add(connection);
     this.#forgiveIfOld();
     this.#dialAgain();
@@ -110,7 +117,7 @@ export class Endpoint implements ConnectionHost {
       return;
     }
     if (connection !== this.#connection) return;
-    this.#connection = undefined;
+    this.#lose();
     if (!connection.ready) {
       this.#failed(error ?? new RapError("UNAVAILABLE", "the connection was closed during the handshake"));
       return;
@@ -122,6 +129,31 @@ export class Endpoint implements ConnectionHost {
     if (error === undefined && !this.#stopped && this.#pool.waiting === 0) this.#idle = true;
     else this.#dialAgain();
     this.#pool.serve();
+  }
+
+  /** Asks how the server is, if the client is to know. Until it has said so it gets no calls. */
+  #watchHealth(connection: Connection): void {
+    const { health } = this.#core;
+    if (health === undefined) return;
+    const watch = new HealthWatch(this.#core, connection, health, () => {
+      if (watch !== this.#health) return;
+      if (watch.serving) {
+        this.lastError = undefined;
+        this.#pool.serve();
+      } else {
+        this.lastError = new RapError("UNAVAILABLE", `the server says ${watch.status}`, { maybeExecuted: false });
+        this.#pool.endpointDown();
+      }
+    });
+    this.#health = watch;
+    watch.start();
+  }
+
+  #lose(): void {
+    this.#connection = undefined;
+    // A connection that is only to finish its calls must not wait for one without end.
+    this.#health?.stop();
+    this.#health = undefined;
   }
 
   /** A connection that has lived for a while makes up for the tries before it. */
@@ -169,7 +201,7 @@ export class Endpoint implements ConnectionHost {
     this.#settleFirst = undefined;
     first?.reject(error);
     this.#dialAgain();
-    this.#pool.dialFailed();
+    this.#pool.endpointDown();
   }
 
   #dialAgain(): void {

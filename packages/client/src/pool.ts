@@ -32,6 +32,8 @@ export interface ClientCore {
   processors: ProcessorChain | undefined;
   /** What makes connections secure, if one of the processors does. */
   secure: SecureLayer | undefined;
+  /** The service whose health decides whether a server gets calls; undefined: servers are not asked. */
+  readonly health: string | undefined;
   /** The default timeout of calls with one result. */
   readonly timeout: number;
   emit(event: ClientEvent, detail: { address: string; error?: RapError; reason?: string }): void;
@@ -124,8 +126,8 @@ export class Pool {
     for (const endpoint of this.#endpoints) endpoint.wake();
   }
 
-  /** An address could not be reached: if it was the last, not all calls want to wait until one can. */
-  dialFailed(): void {
+  /** An address cannot be reached, or its server does not serve: if it was the last, not all calls want to wait. */
+  endpointDown(): void {
     if (this.#alive) return;
     for (const queue of this.#queues) for (const call of queue.shiftImpatient()) call.giveUp(this.#unreachable());
   }

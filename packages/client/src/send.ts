@@ -67,6 +67,8 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   #waited = false;
   #scope: CallScope | undefined;
   #session: ClientSession | undefined;
+  /** The connection that it must go over, room or not. */
+  #pinned: Connection | undefined;
   #scopeSignal: AbortSignal | undefined;
   #source: AsyncIterator<unknown> | undefined;
   #gate: Gate | undefined;
@@ -96,10 +98,10 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     }
   }
 
-  /** The same on a given connection. */
+  /** The same on a given connection and no other. */
   launchOn(connection: Connection): void {
-    this.#prepare();
-    if (!this.settled) this.begin(connection);
+    this.#pinned = connection;
+    this.launch();
   }
 
   begin(connection: Connection): void {
@@ -158,7 +160,8 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
       error.code === "UNAVAILABLE" &&
       !this.#retried &&
       this.#args !== undefined &&
-      this.#session === undefined
+      this.#session === undefined &&
+      this.#pinned === undefined
     ) {
       // It provably never ran, so it can go elsewhere, once.
       this.#retried = true;
@@ -316,6 +319,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
 
   /** To the session's connection, to the least busy one, or to those who wait. */
   #dispatch(): void {
+    if (this.#pinned !== undefined) return this.begin(this.#pinned);
     const connection = this.#session === undefined ? this.core.pool.pick(this.shape) : this.#session.pick(this.shape);
     if (connection !== undefined) return this.begin(connection);
     this.#waited = true;
