@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import {
+  addEvents,
   CLOCK,
   CODEC,
   type Container,
@@ -105,8 +106,8 @@ export class Client implements AsyncDisposable {
 
   constructor(options: ClientOptions = {}) {
     const { keepalive, reconnect } = options;
-    this.#events.beforeStart.push(...(options.startEvents ?? []));
-    this.#events.afterStop.push(...(options.stopEvents ?? []));
+    addEvents(this.#events.beforeStart, options.startEvents);
+    addEvents(this.#events.afterStop, options.stopEvents);
     const table = limits({
       ...(keepalive === false && { keepaliveInterval: Number.MAX_SAFE_INTEGER }),
       ...(keepalive && keepalive.interval !== undefined && { keepaliveInterval: keepalive.interval }),
@@ -149,6 +150,7 @@ export class Client implements AsyncDisposable {
 
   /** Adds a server to call. Calls are spread over all of them by the fewest in flight. */
   addConn(host: string, port: number, _options: { weight?: number } = {}): this {
+    if (typeof host !== "string") throw invalid("ERR_RAP_ADDRESS", `a host is a text, not ${String(host)}`);
     const scheme = this.#secure ? "tls" : "tcp";
     this.#add(`${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`);
     return this;
@@ -190,6 +192,7 @@ export class Client implements AsyncDisposable {
    * that is loaded already, and for one that makes connections secure or has an `onStart` once the client has started.
    */
   loadProcessor(list: readonly Processor[]): this {
+    if (!Array.isArray(list)) throw invalid("ERR_RAP_LOAD", "loadProcessor takes a list of processors");
     const fresh = this.#pool.idle;
     for (const processor of list) {
       checkInTime(processor, !fresh);
@@ -206,8 +209,9 @@ export class Client implements AsyncDisposable {
    */
   use(...interceptors: Interceptor[]): this {
     for (const interceptor of interceptors) {
-      if (typeof interceptor !== "function") throw loadError("an interceptor is a function");
-      if (this.#interceptors.includes(interceptor)) throw loadError("an interceptor is loaded already");
+      if (typeof interceptor !== "function")
+        throw invalid("ERR_RAP_LOAD", "an interceptor is a function: client.use(async (call, next) => next(call))");
+      if (this.#interceptors.includes(interceptor)) throw invalid("ERR_RAP_LOAD", "an interceptor is loaded already");
       this.#interceptors.push(interceptor);
     }
     return this;
@@ -215,25 +219,25 @@ export class Client implements AsyncDisposable {
 
   /** Adds functions to run before the client connects; one that throws keeps it from starting. */
   loadBeforeStartEvent(list: readonly LifecycleEvent[]): this {
-    this.#events.beforeStart.push(...list);
+    addEvents(this.#events.beforeStart, list);
     return this;
   }
 
   /** Adds functions to run once the client is connected; one that throws is reported as a warning. */
   loadAfterStartEvent(list: readonly LifecycleEvent[]): this {
-    this.#events.afterStart.push(...list);
+    addEvents(this.#events.afterStart, list);
     return this;
   }
 
   /** Adds functions to run before the client begins to stop. */
   loadBeforeStopEvent(list: readonly LifecycleEvent[]): this {
-    this.#events.beforeStop.push(...list);
+    addEvents(this.#events.beforeStop, list);
     return this;
   }
 
   /** Adds functions to run after the client has stopped. */
   loadAfterStopEvent(list: readonly LifecycleEvent[]): this {
-    this.#events.afterStop.push(...list);
+    addEvents(this.#events.afterStop, list);
     return this;
   }
 
@@ -274,6 +278,11 @@ export class Client implements AsyncDisposable {
    */
   service<S>(group: string, ...rest: KindArgs<S>): RemoteService<S> {
     const [kinds = {}, options = {}] = rest as [Readonly<Record<string, Kind>>?, CallOptions?];
+    for (const [name, kind] of Object.entries(kinds)) {
+      if (kind !== "unary" && kind !== "stream" && kind !== "channel") {
+        throw invalid("ERR_RAP_REGISTER", `${group}/${name} is "unary", "stream" or "channel", not ${String(kind)}`);
+      }
+    }
     const functions = new Map<string, unknown>();
     return new Proxy(Object.create(null) as object, {
       get: (_, name) => {
@@ -416,7 +425,7 @@ export class Client implements AsyncDisposable {
   #call(kind: Kind, target: Target, args: CallArguments): unknown {
     if (kind === "unary") return this.#unary(target, args);
     if (kind === "stream") return this.#stream(target, args);
-    throw Object.assign(new TypeError(`${target.text} is a channel: call it, or open() it`), { code: "ERR_RAP_CALL" });
+    throw invalid("ERR_RAP_CALL", `${target.text} is a channel: call it, or open() it`);
   }
 
   #unary(target: Target, args: CallArguments): Promise<unknown> {
@@ -457,6 +466,9 @@ export class Client implements AsyncDisposable {
   }
 
   async #runChannel(target: Target, handler: (channel: Channel) => Awaitable<void>): Promise<void> {
+    if (typeof handler !== "function") {
+      throw invalid("ERR_RAP_CALL", `${target.text} is a channel: give it a function of the channel, or open() it`);
+    }
     const channel = await this.#open(target);
     try {
       await handler(channel);
@@ -512,13 +524,11 @@ const NOT_REMOTE = new Set([
 
 function checkedTimeout(timeout: unknown): number | undefined {
   if (timeout === undefined || (typeof timeout === "number" && timeout > 0)) return timeout as number | undefined;
-  throw Object.assign(new TypeError(`timeout must be a positive number of milliseconds, not ${String(timeout)}`), {
-    code: "ERR_RAP_OPTION",
-  });
+  throw invalid("ERR_RAP_OPTION", `timeout must be a positive number of milliseconds, not ${String(timeout)}`);
 }
 
-function loadError(message: string): TypeError {
-  return Object.assign(new TypeError(message), { code: "ERR_RAP_LOAD" });
+function invalid(code: string, message: string): TypeError {
+  return Object.assign(new TypeError(message), { code });
 }
 
 function withOptions(target: Target, options: CallOptions): Target {

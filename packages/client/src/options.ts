@@ -24,11 +24,16 @@ export interface CallOptions {
   onTrailers?: ((metadata: Metadata) => void) | undefined;
 }
 
-/** Options over options: what is nearer to the call wins, metadata adds up. Throws TypeError for a bad timeout. */
+/** Options over options: what is nearer to the call wins, metadata adds up. Throws TypeError for a bad timeout or signal. */
 export function mergeOptions(outer: CallOptions, inner: CallOptions): CallOptions {
-  const { timeout } = inner;
+  const { timeout, signal } = inner;
   if (timeout !== undefined && (typeof timeout !== "number" || Number.isNaN(timeout))) {
     throw Object.assign(new TypeError(`timeout must be a number of milliseconds, not ${String(timeout)}`), {
+      code: "ERR_RAP_OPTION",
+    });
+  }
+  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
+    throw Object.assign(new TypeError(`signal must be an AbortSignal, not ${String(signal)}`), {
       code: "ERR_RAP_OPTION",
     });
   }

@@ -549,3 +549,22 @@ test("a function that is marked as a channel is registered as one", async () => 
   await opened.write("here");
   expect(await opened.readBody()).toBe("here");
 });
+
+describe("what is given by mistake is refused at once, by what it should be", () => {
+  const client = new Client() as unknown as Record<string, (...args: unknown[]) => unknown>;
+  test.each([
+    ["use", [3], "ERR_RAP_LOAD"],
+    ["loadProcessor", [{ onRequest: () => undefined }], "ERR_RAP_LOAD"],
+    ["loadBeforeStartEvent", [() => undefined], "ERR_RAP_LOAD"],
+    ["loadAfterStopEvent", [[3]], "ERR_RAP_LOAD"],
+    ["addConn", [undefined, 9000], "ERR_RAP_ADDRESS"],
+    ["service", ["default", { list: "generator" }], "ERR_RAP_REGISTER"],
+  ])("%s(%p)", (method, args, code) => {
+    expect(() => client[method]!(...args)).toThrow(expect.objectContaining({ name: "TypeError", code }));
+  });
+
+  test("a channel without a function", async () => {
+    const echo = new Client().registerChannel("echo") as unknown as () => Promise<void>;
+    await expect(echo()).rejects.toMatchObject({ name: "TypeError", code: "ERR_RAP_CALL" });
+  });
+});

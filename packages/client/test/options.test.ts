@@ -51,3 +51,9 @@ describe("options over options", () => {
     expect(inherit(undefined, { timeout: 2 })).toEqual({ timeout: 2 });
   });
 });
+
+test("a signal that is none is refused where it is given", () => {
+  const refused = expect.objectContaining({ code: "ERR_RAP_OPTION" });
+  expect(() => mergeOptions({}, { signal: 3 as unknown as AbortSignal })).toThrow(refused);
+  expect(() => mergeOptions({}, { signal: new AbortController() as unknown as AbortSignal })).toThrow(refused);
+});

@@ -27,6 +27,7 @@ export type { Host } from "./host";
 export { Inbox, InboxIterator } from "./inbox";
 export { formatIp, ipNetwork, isIpv4, parseIp } from "./ip";
 export {
+  addEvents,
   checkInTime,
   type LifecycleEvent,
   type LifecycleEvents,

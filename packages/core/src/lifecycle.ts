@@ -15,6 +15,14 @@ export function lifecycleEvents(): LifecycleEvents {
   return { beforeStart: [], afterStart: [], beforeStop: [], afterStop: [] };
 }
 
+/** Adds functions to a point of a life. Throws TypeError `ERR_RAP_LOAD` for what is no list of functions. */
+export function addEvents(events: LifecycleEvent[], added: readonly LifecycleEvent[] = []): void {
+  if (!Array.isArray(added) || !added.every((event) => typeof event === "function")) {
+    throw Object.assign(new TypeError("events are a list of functions"), { code: "ERR_RAP_LOAD" });
+  }
+  events.push(...added);
+}
+
 /** A part with a start and a stop: middleware, a processor. */
 type Part<H> = { onStart?(host: H): Awaitable<void>; onStop?(host: H): Awaitable<void> };
 

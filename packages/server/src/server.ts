@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import {
+  addEvents,
   CLOCK,
   CODEC,
   type Connection,
@@ -179,8 +180,8 @@ export class Server implements AsyncDisposable, Host {
 
   constructor(options: ServerOptions = {}) {
     this.#options = options;
-    this.#events.beforeStart.push(...(options.startEvents ?? []));
-    this.#events.afterStop.push(...(options.stopEvents ?? []));
+    addEvents(this.#events.beforeStart, options.startEvents);
+    addEvents(this.#events.afterStop, options.stopEvents);
     this.container = createContainer(options.container);
     this.#logger = guardedLogger(options.logger ?? this.#injected(LOGGER, () => defaultLogger()));
     const clock = this.#injected(CLOCK, () => systemClock);
@@ -257,6 +258,7 @@ export class Server implements AsyncDisposable, Host {
    * that is loaded already, and for one with an `onStart` once the server has started.
    */
   loadMiddleware(list: readonly (ConnMiddleware | MessageMiddleware)[]): this {
+    if (!Array.isArray(list)) throw loadError("loadMiddleware takes a list of middleware");
     for (const middleware of list) this.#load(middleware);
     return this;
   }
@@ -266,6 +268,7 @@ export class Server implements AsyncDisposable, Host {
    * that is loaded already, and for one that makes connections secure or has an `onStart` once the server has started.
    */
   loadProcessor(list: readonly Processor[]): this {
+    if (!Array.isArray(list)) throw loadError("loadProcessor takes a list of processors");
     for (const processor of list) {
       checkInTime(processor, this.#state !== "idle");
       this.#processors.load(processor, this.#state === "idle");
@@ -287,25 +290,25 @@ export class Server implements AsyncDisposable, Host {
 
   /** Adds functions to run before the server listens; one that throws keeps it from starting. */
   loadBeforeStartEvent(list: readonly LifecycleEvent[]): this {
-    this.#events.beforeStart.push(...list);
+    addEvents(this.#events.beforeStart, list);
     return this;
   }
 
   /** Adds functions to run once the server listens; one that throws is logged. */
   loadAfterStartEvent(list: readonly LifecycleEvent[]): this {
-    this.#events.afterStart.push(...list);
+    addEvents(this.#events.afterStart, list);
     return this;
   }
 
   /** Adds functions to run before the server begins to stop; one that throws is logged. */
   loadBeforeStopEvent(list: readonly LifecycleEvent[]): this {
-    this.#events.beforeStop.push(...list);
+    addEvents(this.#events.beforeStop, list);
     return this;
   }
 
   /** Adds functions to run after the server has stopped; one that throws is logged. */
   loadAfterStopEvent(list: readonly LifecycleEvent[]): this {
-    this.#events.afterStop.push(...list);
+    addEvents(this.#events.afterStop, list);
     return this;
   }
 

@@ -485,3 +485,13 @@ test("the four events run in order, and an error in a stop event is logged and t
   expect(log.join("")).toBe("0123456");
   expect(errors).toHaveLength(1);
 });
+
+test.each([
+  ["loadMiddleware", messageMiddleware(async (_ctx, args, next) => next(args))],
+  ["loadProcessor", {}],
+  ["loadBeforeStartEvent", () => undefined],
+  ["loadAfterStopEvent", [3]],
+])("%s says that it takes a list, to who gives it something else", (method, given) => {
+  const server = new Server() as unknown as Record<string, (given: unknown) => unknown>;
+  expect(() => server[method]!(given)).toThrow(expect.objectContaining({ name: "TypeError", code: "ERR_RAP_LOAD" }));
+});
