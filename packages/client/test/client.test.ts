@@ -564,7 +564,9 @@ describe("what is given by mistake is refused at once, by what it should be", ()
   });
 
   test("a channel without a function", async () => {
-    const echo = new Client().registerChannel("echo") as unknown as () => Promise<void>;
+    const echo = new Client().registerChannel<(channel: Channel) => Promise<void>>(
+      "echo",
+    ) as unknown as () => Promise<void>;
     await expect(echo()).rejects.toMatchObject({ name: "TypeError", code: "ERR_RAP_CALL" });
   });
 });
