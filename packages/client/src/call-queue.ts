@@ -1,4 +1,4 @@
-import { type Limits, RapError, type Shape } from "@rap/protocol";
+import type { RapError, Shape } from "@rap/protocol";
 import type { Connection } from "@rap/transport";
 
 /** A call that waits for a connection with room for it. */
@@ -66,10 +66,4 @@ export class CallQueue {
     for (const call of calls) this.delete(call);
     return calls;
   }
-}
-
-/** Throws RESOURCE_EXHAUSTED when as many calls wait as may. */
-export function checkWaiting(waiting: number, { maxQueuedCalls }: Limits): void {
-  if (waiting < maxQueuedCalls) return;
-  throw new RapError("RESOURCE_EXHAUSTED", `${waiting} calls wait already`, { maybeExecuted: false });
 }

@@ -8,13 +8,14 @@ import {
   type Random,
   RapError,
   type SecureLayer,
-  Shape,
+  type Shape,
 } from "@rap/protocol";
 import type { Connection, TimerWheel, Transport } from "@rap/transport";
 import { leastInFlight } from "./balancer";
-import { CallQueue, checkWaiting, type Waiting } from "./call-queue";
+import type { Waiting } from "./call-queue";
 import { Endpoint } from "./endpoint";
 import type { ClientSession } from "./session";
+import { WaitingCalls } from "./waiting-calls";
 
 export type ClientEvent = "connect" | "disconnect" | "reconnect" | "goaway";
 
@@ -43,12 +44,7 @@ export interface ClientCore {
 export class Pool {
   readonly #core: ClientCore;
   readonly #endpoints: Endpoint[] = [];
-  /** Unary calls, streams and channels wait apart: the server has limits for each. */
-  readonly #queues: readonly CallQueue[] = [
-    new CallQueue(Shape.UNARY),
-    new CallQueue(Shape.SERVER_STREAM),
-    new CallQueue(Shape.CHANNEL),
-  ];
+  readonly #waiting = new WaitingCalls();
   #state: "idle" | "starting" | "started" | "stopped" = "idle";
   #onQuiet: (() => void) | undefined;
   /** Open sessions, which have connections and queues of their own. */
@@ -64,7 +60,7 @@ export class Pool {
 
   /** Calls that wait. */
   get waiting(): number {
-    return this.#queues.reduce((sum, { size }) => sum + size, 0);
+    return this.#waiting.size;
   }
 
   get connections(): readonly Connection[] {
@@ -121,26 +117,18 @@ export class Pool {
     }
     if (this.#stopped) throw stopped();
     if (!call.waitsForReady && !this.#alive) throw this.#unreachable();
-    checkWaiting(this.waiting, this.#core.limits);
-    this.#queue(call.shape).push(call);
+    this.#waiting.add(call, this.#core.limits);
     for (const endpoint of this.#endpoints) endpoint.wake();
   }
 
   /** An address cannot be reached, or its server does not serve: if it was the last, not all calls want to wait. */
   endpointDown(): void {
-    if (this.#alive) return;
-    for (const queue of this.#queues) for (const call of queue.shiftImpatient()) call.giveUp(this.#unreachable());
+    if (!this.#alive) this.#waiting.dropImpatient(() => this.#unreachable());
   }
 
   /** There may be room: lets waiting calls go, first come first served. */
   serve(): void {
-    for (const queue of this.#queues) {
-      while (queue.size > 0) {
-        const connection = this.pick(queue.shape);
-        if (connection === undefined) break;
-        queue.shift()?.begin(connection);
-      }
-    }
+    if (this.#waiting.size > 0) this.#waiting.serve((shape) => this.pick(shape));
     if (this.sessions.size > 0) for (const session of this.sessions) session.serve();
     if (this.#onQuiet !== undefined && this.#quiet()) this.#onQuiet();
   }
@@ -156,9 +144,7 @@ export class Pool {
   /** Lets running calls finish for `graceMs`, cancels the rest, closes. */
   async stop(graceMs: number): Promise<void> {
     this.#state = "stopped";
-    for (const queue of this.#queues) {
-      for (let call = queue.shift(); call !== undefined; call = queue.shift()) call.giveUp(stopped());
-    }
+    this.#waiting.drop(stopped);
     for (const endpoint of this.#endpoints) endpoint.stop();
     if (!this.#quiet()) {
       await new Promise<void>((resolve) => {
@@ -193,10 +179,6 @@ export class Pool {
   /** Whether nobody waits for an answer. A call that was given up has a stream until its function ends, but no sink. */
   #quiet(): boolean {
     return this.connections.every((connection) => connection.openStreams().every(({ sink }) => sink === undefined));
-  }
-
-  #queue(shape: Shape): CallQueue {
-    return this.#queues[shape === Shape.UNARY ? 0 : shape === Shape.CHANNEL ? 2 : 1]!;
   }
 }
 

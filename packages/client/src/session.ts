@@ -1,13 +1,14 @@
 import { runInScope, runOutOfScope } from "@rap/core";
 import { type AnyFn, type Metadata, RapError, Shape } from "@rap/protocol";
 import type { Connection } from "@rap/transport";
-import { CallQueue, checkWaiting, type Waiting } from "./call-queue";
+import type { CallQueue, Waiting } from "./call-queue";
 import type { Client } from "./client";
 import type { CallOptions } from "./options";
 import type { ClientCore } from "./pool";
 import type { KindArgs, RemoteFn, RemoteService } from "./remote-function";
 import { UnaryCall } from "./send";
 import { targetOf } from "./target";
+import { WaitingCalls } from "./waiting-calls";
 
 /**
  * Calls that go over one connection to one server, which can keep state for them: `await using s = await
@@ -87,7 +88,7 @@ export class ClientSession implements Session {
   readonly core: ClientCore;
   readonly #client: Client;
   readonly #connection: Connection;
-  readonly #queues = [Shape.UNARY, Shape.SERVER_STREAM, Shape.CHANNEL].map((shape) => new CallQueue(shape));
+  readonly #waiting = new WaitingCalls();
   #closed = false;
   #left = false;
 
@@ -130,10 +131,10 @@ export class ClientSession implements Session {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#drop(closedError());
+    this.#waiting.drop(closedError);
     if (this.#connection.hasRoom(Shape.UNARY)) return this.#end();
     // There is none while calls run: the server is told when there is, and nobody need wait for that.
-    this.#queue(Shape.UNARY).push(new Place(() => void this.#end()));
+    this.#waiting.push(new Place(() => void this.#end()));
     this.serve();
   }
 
@@ -146,28 +147,26 @@ export class ClientSession implements Session {
   /** The session's connection if it has room for a call of this shape. Throws RapError when it is gone. */
   pick(shape: Shape): Connection | undefined {
     if (this.#closed) throw closedError();
-    if (this.#connection.draining) throw this.#lost();
+    if (this.#connection.draining) throw lostError();
     return this.#connection.hasRoom(shape) ? this.#connection : undefined;
   }
 
   /** Calls that wait for room. */
   get waiting(): number {
-    return this.#queues.reduce((sum, { size }) => sum + size, 0);
+    return this.#waiting.size;
   }
 
   /** Lets a call wait for room. Throws RapError when too many do already. */
   enqueue(call: Waiting): void {
-    checkWaiting(this.waiting, this.#connection.limits);
-    this.#queue(call.shape).push(call);
+    this.#waiting.add(call, this.#connection.limits);
   }
 
   /** There may be room on the connection, or the connection may be gone. */
   serve(): void {
-    if (this.#connection.draining) this.#drop(this.#lost());
-    for (const queue of this.#queues) {
-      while (queue.size > 0 && this.#connection.hasRoom(queue.shape)) queue.shift()?.begin(this.#connection);
-    }
-    if (this.#connection.closed) this.#leave();
+    const connection = this.#connection;
+    if (connection.draining) this.#waiting.drop(lostError);
+    if (this.#waiting.size > 0) this.#waiting.serve((shape) => (connection.hasRoom(shape) ? connection : undefined));
+    if (connection.closed) this.#leave();
   }
 
   async #end(): Promise<void> {
@@ -180,23 +179,6 @@ export class ClientSession implements Session {
     this.#left = true;
     this.#connection.holds--;
     this.core.pool.sessions.delete(this);
-  }
-
-  #queue(shape: Shape): CallQueue {
-    return this.#queues[shape === Shape.UNARY ? 0 : shape === Shape.CHANNEL ? 2 : 1]!;
-  }
-
-  #drop(error: RapError): void {
-    for (const queue of this.#queues) {
-      for (let call = queue.shift(); call !== undefined; call = queue.shift()) call.giveUp(error);
-    }
-  }
-
-  #lost(): RapError {
-    return new RapError("UNAVAILABLE", "the connection of the session is gone, and the session with it", {
-      origin: "transport",
-      maybeExecuted: false,
-    });
   }
 }
 
@@ -217,4 +199,11 @@ class Place implements Waiting {
 
 function closedError(): RapError {
   return new RapError("FAILED_PRECONDITION", "the session is closed", { maybeExecuted: false });
+}
+
+function lostError(): RapError {
+  return new RapError("UNAVAILABLE", "the connection of the session is gone, and the session with it", {
+    origin: "transport",
+    maybeExecuted: false,
+  });
 }
