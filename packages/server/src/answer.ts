@@ -97,7 +97,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#startedAt = this.#timeout > 0 ? connection.now() : 0;
     this.#exit = connection.server.processors?.enter(this);
     // Nothing throws from here on, so nothing is left in the wheel.
-    if (this.#timeout > 0) connection.server.wheel.add(this, this.#timeout);
+    if (this.#timeout > 0) connection.server.wheel.add(this, this.#timeout, this.#startedAt);
     if (head.shape === Shape.CHANNEL) this.#openChannel();
   }
 

@@ -53,10 +53,9 @@ export class TimerWheel {
     return this.#clock.now();
   }
 
-  /** Fires `entry` in `ms` from now. Moves it if it already waits. */
-  add(entry: WheelEntry, ms: number): void {
+  /** Fires `entry` in `ms` from now, the clock's time if the caller has read it. Moves it if it already waits. */
+  add(entry: WheelEntry, ms: number, now = this.#clock.now()): void {
     if (entry.slot >= 0) this.remove(entry);
-    const now = this.#clock.now();
     const due = now + ms;
     if (this.#size === 0) this.#doneTick = Math.floor(now / TICK);
     const tick = Math.max(Math.floor(due / TICK) + 1, this.#doneTick + 1);
