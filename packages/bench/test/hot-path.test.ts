@@ -14,7 +14,7 @@ describe("a unary call, client and server together", () => {
 
   beforeAll(async () => {
     const child = fork(join(bench, "hot-path.js"), {
-      execArgv: ["--max-semi-space-size=64", "--require", join(bench, "sources.js")],
+      execArgv: ["--max-semi-space-size=64", "--require", join(bench, "../integration/scripts/sources.js")],
     });
     const ended = once(child, "exit").then(([code]) => {
       throw new Error(`hot-path.js ended with ${code}`);

@@ -1,19 +1,15 @@
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
-import { type Channel, Client, type ClientOptions, RapError, safe, withCallOptions } from "@rap/client";
+import { type Channel, Client, RapError, safe, withCallOptions } from "@rap/client";
 import { CLOCK, RANDOM } from "@rap/core";
 import { createContainer } from "@rap/core/container";
-import { context, rpc, Server, type ServerOptions } from "@rap/server";
+import { context, rpc, Server } from "@rap/server";
 import { createTestPair, ManualClock } from "@rap/testing";
 import { type MemoryTransport, memory, type Transport } from "@rap/transport";
 import * as z from "zod";
+import { dial, ends, serve } from "./ends";
 import { SILENT, until, untilQuiet } from "./links";
 
 jest.setTimeout(20_000);
-
-const ends: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
 
 const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
 
@@ -31,20 +27,6 @@ function cancelled(): Promise<RapError> {
     if (signal.aborted) resolve(signal.reason);
     else signal.addEventListener("abort", () => resolve(signal.reason as RapError));
   });
-}
-
-async function serve(register: (server: Server) => unknown, options: ServerOptions = {}): Promise<Server> {
-  const server = new Server({ logger: SILENT, ...options });
-  register(server);
-  await server.listen({ port: 0 });
-  ends.push(() => server.shutdown({ graceMs: 0 }));
-  return server;
-}
-
-async function dial(target: string | string[], options: ClientOptions = {}): Promise<Client> {
-  const client = await new Client({ target, ...options }).start();
-  ends.push(() => client.stop({ graceMs: 0 }));
-  return client;
 }
 
 /** What the functions of a chain saw, by their names. */

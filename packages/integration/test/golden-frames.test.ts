@@ -1,20 +1,16 @@
-import { afterEach, expect, test } from "@jest/globals";
+import { expect, test } from "@jest/globals";
 import { Client } from "@rap/client";
 import { decodeError, type Frame, goawayName, msgpack, PREAMBLE } from "@rap/protocol";
 import { Server } from "@rap/server";
 import { type Listener, type MemoryTransport, memory, type Socket } from "@rap/transport";
 import { type MalformedVector, readFrameVectors } from "../../protocol/test/vectors";
 import { helloOf, RawPeer } from "../../transport/test/link";
+import { ends } from "./ends";
 
 // The malformed half of vectors/frames.json, played to a real server and a real client by a peer that knows no better.
 
 const { malformed } = readFrameVectors();
 const ADDRESS = "memory://golden";
-const ends: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
-
 /** A server with `default/echo` and the channel `default/chat`. */
 async function serve(transport: MemoryTransport): Promise<Server> {
   const server = new Server();

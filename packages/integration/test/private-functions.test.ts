@@ -1,16 +1,12 @@
-import { afterEach, describe, expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import { type Channel, Client, type RapError } from "@rap/client";
 import { encodeFrame, type Frame, Metadata, Shape } from "@rap/protocol";
 import { Server } from "@rap/server";
 import { memory, type Peer } from "@rap/transport";
 import { RawPeer } from "../../transport/test/link";
+import { ends } from "./ends";
 import { call, channel, greet } from "./hostile";
 import { LINKS, SILENT, until } from "./links";
-
-const ends: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
 
 function register(server: Server): void {
   const hidden = { private: true };

@@ -23,6 +23,7 @@ import { Server, type ServerOptions } from "@rap/server";
 import { createTestPair, ManualClock } from "@rap/testing";
 import { memory } from "@rap/transport";
 import { certificates } from "../../transport/test/certificates";
+import { ends } from "./ends";
 
 /**
  * The faults of Python's rap, one test each that shows that it is not here. The numbers are those of the analysis
@@ -43,11 +44,6 @@ function fault(name: `W${number}: ${string}`, run: () => Promise<void>): void {
   tested.add(name.slice(0, name.indexOf(":")));
   test(name, run);
 }
-
-const ends: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
 
 /** A server on a port of this machine. */
 async function serve(

@@ -1,21 +1,17 @@
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
-import { type Channel, Client, type ClientOptions, type RapError, safe } from "@rap/client";
+import { type Channel, type Client, type RapError, safe } from "@rap/client";
 import { PREAMBLE, Shape } from "@rap/protocol";
-import { context, Server, type ServerOptions } from "@rap/server";
+import { context, Server } from "@rap/server";
 import { tcp } from "@rap/transport";
 import { RawPeer } from "../../transport/test/link";
+import { dial, ends, serve } from "./ends";
 import { call, channel, greet } from "./hostile";
-import { LINKS, SILENT, until } from "./links";
+import { LINKS, until } from "./links";
 import { PlainSources } from "./plain-process";
 
 jest.setTimeout(20_000);
-
-const ends: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
 
 const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
 
@@ -72,20 +68,6 @@ function register(server: Server): void {
   });
 }
 
-async function serve(options: ServerOptions = {}): Promise<Server> {
-  const server = new Server({ logger: SILENT, ...options });
-  register(server);
-  await server.listen({ port: 0 });
-  ends.push(() => server.shutdown({ graceMs: 0 }));
-  return server;
-}
-
-async function dial(target: string | string[], options: ClientOptions = {}): Promise<Client> {
-  const client = await new Client({ target, ...options }).start();
-  ends.push(() => client.stop({ graceMs: 0 }));
-  return client;
-}
-
 const NO_RECONNECT = { reconnect: { initial: 600_000, max: 600_000 } };
 
 describe.each(LINKS)("a graceful stop over $name", (link) => {
@@ -131,7 +113,7 @@ class Goaways extends EventTarget {
 
 describe("a graceful stop", () => {
   test("under load loses no call: they go to another server", async () => {
-    const servers = await Promise.all(times(2, () => serve()));
+    const servers = await Promise.all(times(2, () => serve(register)));
     const client = await dial(servers.map(({ address }) => address!));
     let running = true;
     let done = 0;
@@ -153,7 +135,7 @@ describe("a graceful stop", () => {
   });
 
   test("of the only server lets new calls wait, or fail as never executed", async () => {
-    const server = await serve();
+    const server = await serve(register);
     const client = await dial(server.address!, NO_RECONNECT);
     executed = 0;
     const slow = client.invokeByName("slow", ["kept"]);
@@ -171,7 +153,7 @@ describe("a graceful stop", () => {
   });
 
   test("refuses what an old client sends after the last goaway, as never executed, and looks at nothing of it", async () => {
-    const server = await serve();
+    const server = await serve(register);
     const peer = new RawPeer(await tcp().dial(server.address!));
     greet(peer);
     peer.send(call(1, "slow", { args: ["kept"] }));
@@ -202,7 +184,7 @@ describe("a graceful stop", () => {
     expect(idle.state).toBe("stopped");
     await expect(idle.listen({ port: 0 })).rejects.toMatchObject({ code: "ERR_RAP_STATE" });
 
-    const server = await serve();
+    const server = await serve(register);
     const client = await dial(server.address!);
     const slow = client.invokeByName("slow", [1]);
     await until(() => proceed.length === 1);
@@ -216,7 +198,7 @@ describe("a graceful stop", () => {
   });
 
   test("does not wait for who has nothing to wait for: idle peers, silent ones, and those in the middle of a greeting", async () => {
-    const server = await serve({ limits: { goawayPause: 50 } });
+    const server = await serve(register, { limits: { goawayPause: 50 } });
     const client = await dial(server.address!);
     const transport = tcp();
     const peers = await Promise.all(times(3, async () => new RawPeer(await transport.dial(server.address!))));
@@ -230,7 +212,7 @@ describe("a graceful stop", () => {
 
 describe("a stop whose grace is over", () => {
   test("tells callers UNAVAILABLE and functions by their signal, and waits no longer for those that do not listen", async () => {
-    const server = await serve({ limits: { abortGrace: 100 } });
+    const server = await serve(register, { limits: { abortGrace: 100 } });
     const client = await dial(server.address!, NO_RECONNECT);
     reasons.length = 0;
     const calls = [client.invokeByName("reason"), client.invokeByName("deaf")].map((each) => safe(each));
@@ -247,7 +229,7 @@ describe("a stop whose grace is over", () => {
   });
 
   test("closes on a peer that holds on to its calls and reads nothing", async () => {
-    const server = await serve({ limits: { abortGrace: 50, goawayPause: 50 } });
+    const server = await serve(register, { limits: { abortGrace: 50, goawayPause: 50 } });
     const peer = new RawPeer(await tcp({ closeTimeout: 50 }).dial(server.address!));
     greet(peer);
     peer.send(channel(1, "talk"), call(3, "slowly", { shape: Shape.SERVER_STREAM, args: [5] }));
@@ -259,7 +241,7 @@ describe("a stop whose grace is over", () => {
   });
 
   test("is over sooner when a signal says so", async () => {
-    const server = await serve();
+    const server = await serve(register);
     const client = await dial(server.address!, NO_RECONNECT);
     const call = safe(client.invokeByName("reason"));
     await until(() => server.stats().inFlight === 1);
@@ -273,7 +255,7 @@ describe("a stop whose grace is over", () => {
 
 describe("a client that stops", () => {
   test("lets its calls finish within the grace, and takes no new ones", async () => {
-    const server = await serve();
+    const server = await serve(register);
     const client = await dial(server.address!);
     const slow = client.invokeByName("slow", [1]);
     await until(() => proceed.length === 1);
@@ -289,7 +271,7 @@ describe("a client that stops", () => {
   });
 
   test("gives up calls that wait, and after the grace those that run", async () => {
-    const server = await serve({ limits: { maxInFlight: 1 } });
+    const server = await serve(register, { limits: { maxInFlight: 1 } });
     const client = await dial(server.address!);
     reasons.length = 0;
     const running = safe(client.invokeByName("reason"));

@@ -1,10 +1,10 @@
-// `node --require packages/bench/sources.js` takes our packages from their TypeScript sources, without a build.
+// `node --require packages/integration/scripts/sources.js` takes our packages from their TypeScript sources, without a build.
 const { readFileSync } = require("node:fs");
 const Module = require("node:module");
 const { join } = require("node:path");
 const ts = require("typescript");
 
-const root = join(__dirname, "../..");
+const root = join(__dirname, "../../..");
 const { compilerOptions } = ts.readConfigFile(join(root, "tsconfig.base.json"), ts.sys.readFile).config;
 const options = ts.convertCompilerOptionsFromJson({ ...compilerOptions, module: "commonjs" }, root).options;
 
