@@ -121,20 +121,19 @@ describe("tls", () => {
 
   test("drops a client that does not finish the handshake, however busy it is", async () => {
     await listen({ ...pki.server, handshakeTimeout: 300 });
+    const since = performance.now();
     const silent = connectPlain(listener.port, "localhost").on("error", () => {});
     const busy = connectPlain(listener.port, "localhost").on("error", () => {});
     open.push(silent, busy);
     const hello = await clientHello();
     let sent = 0;
     const drip = setInterval(() => busy.write(hello.subarray(sent, ++sent)), 20);
-    const since = performance.now();
     // Without a reader, Node does not tell of the end.
     silent.resume();
     busy.resume();
     await Promise.all([once(silent, "close"), once(busy, "close")]);
     clearInterval(drip);
-    expect(performance.now() - since).toBeGreaterThan(200);
-    expect(performance.now() - since).toBeLessThan(1_500);
+    expect(performance.now() - since).toBeGreaterThanOrEqual(299);
     expect(drops.map(({ message }) => message)).toEqual(Array(2).fill(expect.stringContaining("in time")));
   });
 
