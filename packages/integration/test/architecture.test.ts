@@ -14,6 +14,7 @@ const GRAPH: readonly (readonly [RegExp, readonly string[]])[] = [
   [/^testing$/, ["protocol", "transport", "core", "client", "server"]],
   [/^(plugin|discovery)-/, ["protocol", "core"]],
   [/^codec-/, ["protocol"]],
+  [/^rapspec$/, ["protocol", "transport", "core", "client", "server", "plugin-crypto"]],
   [/^gateway$/, ["protocol", "core", "client"]],
   [/^cli$/, ["protocol", "core", "client", "server", "gateway"]],
 ];
@@ -50,6 +51,7 @@ const OWNERS: Readonly<Record<string, { uses: readonly string[]; because: string
     uses: ["Date.now"],
     because: "the default of an option: two machines have only the time of day in common",
   },
+  "rapspec/src/tagged.ts": { uses: ["new Date"], because: "builds the Dates that a test vector holds" },
   "transport/src/memory.ts": {
     uses: ["performance.now", "setImmediate", "setTimeout"],
     because: "plays the kernel: stamps openedAt, and its defaults are a turn and timers that keep the process alive",

@@ -3,9 +3,9 @@ import { type Channel, Client, type RapError } from "@rap/client";
 import { encodeFrame, type Frame, Metadata, Shape } from "@rap/protocol";
 import { Server } from "@rap/server";
 import { memory, type Peer } from "@rap/transport";
+import { call, channel, greet } from "../../rapspec/src/frames";
 import { RawPeer } from "../../transport/test/link";
 import { ends } from "./ends";
-import { call, channel, greet } from "./hostile";
 import { LINKS, SILENT, until } from "./links";
 
 function register(server: Server): void {

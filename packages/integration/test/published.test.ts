@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 
 interface Manifest {
@@ -15,6 +15,12 @@ interface Manifest {
   repository?: { directory?: string };
   publishConfig?: Record<string, unknown>;
 }
+
+/** Files that a package is published with beside its sources and what is built of them. */
+const DATA: Readonly<Record<string, readonly string[]>> = {
+  // What a peer in another language tests itself with.
+  protocol: ["vectors/frames.json", "vectors/values.json"],
+};
 
 const root = join(__dirname, "../..");
 const read = (...path: string[]): string => readFileSync(join(root, ...path), "utf8");
@@ -41,7 +47,13 @@ describe.each(published)("%s", (name) => {
     const { "./package.json": itself, ...entries } = own.exports ?? {};
     expect(itself).toBe("./package.json");
     expect(Object.keys(entries)).toContain(".");
+    const data = DATA[name] ?? [];
+    for (const file of data) {
+      expect(entries[`./${file}`]).toBe(`./${file}`);
+      expect(existsSync(join(root, name, file))).toBe(true);
+    }
     for (const [path, targets] of Object.entries(entries)) {
+      if (data.includes(path.slice("./".length))) continue;
       const file = path === "." ? "index" : path.slice("./".length);
       expect(Object.entries(targets)).toEqual([
         ["types", `./dist/${file}.d.ts`],
@@ -56,7 +68,8 @@ describe.each(published)("%s", (name) => {
     expect(own.description).toBeTruthy();
     expect(own.repository?.directory).toBe(`packages/${name}`);
     expect(own.engines).toEqual({ node: ">=20.19" });
-    expect(own.files).toEqual(["dist", "src", "!**/*.tsbuildinfo"]);
+    const folders = new Set((DATA[name] ?? []).map((file) => dirname(file)));
+    expect(own.files).toEqual(["dist", "src", ...folders, "!**/*.tsbuildinfo"]);
     expect(own.publishConfig).toEqual({ access: "public", provenance: true });
   });
 });

@@ -5,9 +5,9 @@ import { type Channel, type Client, type RapError, safe } from "@rap/client";
 import { PREAMBLE, Shape } from "@rap/protocol";
 import { context, Server } from "@rap/server";
 import { tcp } from "@rap/transport";
+import { call, channel, greet } from "../../rapspec/src/frames";
 import { RawPeer } from "../../transport/test/link";
 import { dial, ends, serve } from "./ends";
-import { call, channel, greet } from "./hostile";
 import { LINKS, until } from "./links";
 import { PlainSources } from "./plain-process";
 
