@@ -5,7 +5,7 @@ import { type Channel, type Client, type RapError, safe } from "@rap/client";
 import { PREAMBLE, Shape } from "@rap/protocol";
 import { context, Server } from "@rap/server";
 import { tcp } from "@rap/transport";
-import { call, channel, greet } from "../../rapspec/src/frames";
+import { call, channel, credit, greet } from "../../rapspec/src/frames";
 import { RawPeer } from "../../transport/test/link";
 import { dial, ends, serve } from "./ends";
 import { LINKS, until } from "./links";
@@ -55,11 +55,14 @@ const functions = {
     await once(signal, "abort");
     reasons.push((signal.reason as RapError).code);
   },
+  async *endless() {
+    for (;;) yield Buffer.alloc(65_536);
+  },
   /** Listens to nobody. */
   deaf: () => new Promise<never>(() => {}),
 };
 const reasons: string[] = [];
-const STREAMS = { slowly: "stream" } as const;
+const STREAMS = { slowly: "stream", endless: "stream" } as const;
 
 function register(server: Server): void {
   server.register(functions);
@@ -237,6 +240,25 @@ describe("a stop whose grace is over", () => {
     peer.socket.pause();
     await server.shutdown({ graceMs: 10 });
     expect(server.stats()).toMatchObject({ connections: 0 });
+    peer.socket.destroy();
+  });
+
+  test("leaves no socket behind that waits for a peer that reads nothing", async () => {
+    const server = await serve(register, { limits: { abortGrace: 50, goawayPause: 50 } });
+    const peer = new RawPeer(await tcp({ closeTimeout: 50 }).dial(server.address!));
+    greet(peer);
+    peer.send(call(1, "endless", { shape: Shape.SERVER_STREAM, args: [] }), credit(1, 2 ** 30, 2 ** 30));
+    peer.send(credit(0, 2 ** 30, 0));
+    await until(() => server.stats().inFlight === 1);
+    peer.socket.pause();
+    const wire = (server.connections()[0] as unknown as { wire: { socket: { buffered: number } } }).wire;
+    await until(() => wire.socket.buffered > 0);
+    const sockets = () => process.getActiveResourcesInfo().filter((each) => each === "TCPSocketWrap").length;
+    const before = sockets();
+    await server.shutdown({ graceMs: 10 });
+    // Gone at once, not after the time that sockets have to finish.
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    expect(sockets()).toBe(before - 1);
     peer.socket.destroy();
   });
 

@@ -451,7 +451,11 @@ export class Server implements AsyncDisposable, Host {
       const error = new RapError("UNAVAILABLE", "the server is shutting down and the call took too long to finish");
       for (const connection of [...this.#connections]) connection.abortCalls(error);
       await this.#empty(this.#core.limits.abortGrace, undefined);
-      for (const connection of [...this.#connections]) connection.wire.close(GoawayCode.NO_ERROR, "the server is down");
+      for (const { wire } of [...this.#connections]) {
+        // Who has taken nothing so far would not hear a goodbye either, and its socket would wait for it once more.
+        if (wire.socket.buffered > 0) wire.abort(GoawayCode.NO_ERROR, "the server is down");
+        else wire.close(GoawayCode.NO_ERROR, "the server is down");
+      }
     }
     await this.#core.workers.close();
     this.#core.wheel.stop();
