@@ -307,8 +307,10 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#dependents = undefined;
     if (dependents !== undefined) for (const dependent of dependents) dependent.onScopeCancel(error);
     this.#gate?.open();
-    if (this.#iterator === undefined || this.#released) return;
     const { wheel, limits } = this.#connection.server;
+    // The deadline is of no matter any more, and must not free the place of a function that runs on.
+    if (this.slot >= 0) wheel.remove(this);
+    if (this.#iterator === undefined || this.#released) return;
     wheel.add(this, limits.generatorReturnTimeout);
     this.#leaving = callScope.run(this, endIterator, this);
   }

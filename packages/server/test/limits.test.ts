@@ -31,7 +31,7 @@ async function rudePeer(server: Server, clock = new ManualClock()) {
   });
   await settle();
   const answers: (RapError | "done" | undefined)[] = [];
-  const open = (target: string, shape: Shape = Shape.UNARY, args: unknown[] = []) => {
+  const open = (target: string, shape: Shape = Shape.UNARY, args: unknown[] = [], timeout = 0) => {
     const index = answers.push(undefined) - 1;
     const sink: StreamSink = {
       onMessage: () => {},
@@ -46,7 +46,7 @@ async function rudePeer(server: Server, clock = new ManualClock()) {
     };
     const body = shape === Shape.CHANNEL ? undefined : msgpack().encode(args);
     const end = shape === Shape.UNARY || shape === Shape.SERVER_STREAM;
-    return peer.open(shape, new TextEncoder().encode(`default/${target}`), 0, undefined, -1, body, end, sink);
+    return peer.open(shape, new TextEncoder().encode(`default/${target}`), timeout, undefined, -1, body, end, sink);
   };
   return { peer, open, answers, closed: () => closed };
 }
@@ -63,6 +63,8 @@ function stubborn() {
     },
   };
 }
+
+const cancelled = { code: "CANCELLED", message: "", details: [], metadata: [] } as never;
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -103,7 +105,7 @@ describe("calls in flight on one connection", () => {
     const { hang, waiting } = stubborn();
     await using server = new Server({ limits: { maxInFlight: 1 } }).register({ hang });
     const { open, answers } = await rudePeer(server);
-    open("hang").reset({ code: "CANCELLED", message: "", details: [], metadata: [] } as never);
+    open("hang").reset(cancelled);
     open("hang");
     await settle();
     expect(answers[1]).toMatchObject({ reason: "REFUSED" });
@@ -115,6 +117,33 @@ describe("calls in flight on one connection", () => {
     expect(answers[2]).toBeUndefined();
     waiting[1]!();
   });
+
+  test.each([
+    [Shape.UNARY, "hang"],
+    [Shape.CHANNEL, "talk"],
+  ] as const)(
+    "a cancelled call keeps its place also past its deadline, while its function runs (shape %s)",
+    async (shape, target) => {
+      const clock = new ManualClock(1);
+      const lines: string[] = [];
+      const logger = { ...silent, warn: (_: object, message?: string) => void lines.push(message!) };
+      const { hang, waiting } = stubborn();
+      const server = new Server({ container: createContainer().register(CLOCK, { useValue: clock }), logger });
+      server.register({ hang }).registerChannel(hang, { name: "talk" });
+      const { peer, open } = await rudePeer(server, clock);
+      const stream = open(target, shape, [], 50);
+      await settle();
+      stream.reset(cancelled);
+      await settle();
+      clock.advance(100);
+      expect(server.stats().inFlight).toBe(1);
+      expect(lines).toEqual([]);
+      waiting[0]!();
+      await settle();
+      expect(server.stats().inFlight).toBe(0);
+      peer.close(GoawayCode.NO_ERROR, "done");
+    },
+  );
 
   test("over all connections: refused with a hint when to come again, and nobody is sent away for it", async () => {
     const { hang, waiting } = stubborn();
@@ -143,8 +172,6 @@ test("a peer that ignores the limit it was told is sent away: not at the limit o
 });
 
 describe("calls that are given up", () => {
-  const cancelled = { code: "CANCELLED", message: "", details: [], metadata: [] } as never;
-
   test.each([
     ["that end at once cost nothing", 0, false],
     ["whose functions go on for long cost the connection in the end", 101, true],
