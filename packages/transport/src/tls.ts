@@ -53,13 +53,13 @@ const node = () => require("node:tls") as typeof import("node:tls");
 
 type SNICallback = NonNullable<TlsServerOptions["SNICallback"]>;
 
-/** Reads a certificate or key. Throws an Error with code `ERR_RAP_TLS` that names the option and the file. */
+/** Reads a certificate or key. Throws an Error that names the option and the file; its `code` is the system's. */
 export function pemFile(option: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    const message = `${option}: ${String(path)} cannot be read: ${toError(error).message}`;
-    throw Object.assign(new Error(message, { cause: error }), { code: "ERR_RAP_TLS" });
+    const { code, message } = toError(error) as NodeJS.ErrnoException;
+    throw Object.assign(new Error(`${option}: ${String(path)} cannot be read: ${message}`, { cause: error }), { code });
   }
 }
 
