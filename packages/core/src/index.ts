@@ -17,7 +17,6 @@ export {
 export {
   channel,
   checkArguments,
-  checkMethodOptions,
   contractOf,
   isChannel,
   type MethodOptions,
@@ -48,7 +47,6 @@ export {
   runConnMiddleware,
   runMessageMiddleware,
 } from "./middleware";
-export { checkOptions, type OptionNames, optionError, unknownOption } from "./option-names";
 export { PrivateFunctions } from "./private-functions";
 export {
   type Envelope,

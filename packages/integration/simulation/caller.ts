@@ -1,0 +1,168 @@
+import type { CallOptions, Channel, Client, RemoteChannel, RemoteFn, Stream } from "@rap/client";
+import type { Order } from "./functions";
+import { bodyOf, type CallPlan, type CallRecord, type History, type Item } from "./history";
+import type { Machine } from "./machine";
+import type { Trace } from "./trace";
+
+type Source = AsyncIterable<Item>;
+
+/** Makes the calls of one client as they were planned, and keeps a record of what came of each. */
+export class Caller {
+  readonly #machine: Machine;
+  readonly #history: History;
+  readonly #trace: Trace;
+  readonly #unary: RemoteFn<[Order, Uint8Array], Promise<Item>>;
+  readonly #stream: RemoteFn<[Order], Stream<Item>>;
+  readonly #collect: RemoteFn<[Order, Source], Promise<Item>>;
+  readonly #transform: RemoteFn<[Order, Source], Stream<Item>>;
+  readonly #channel: RemoteChannel<Item, Item | Order>;
+  /** Streams of callers that were begun and did not come to their `finally`. */
+  sources = 0;
+
+  constructor(machine: Machine, client: Client, history: History, trace: Trace) {
+    this.#machine = machine;
+    this.#history = history;
+    this.#trace = trace;
+    this.#unary = client.register<(order: Order, body: Uint8Array) => Promise<Item>>("unary");
+    this.#stream = client.registerGen<(order: Order) => AsyncIterable<Item>>("stream");
+    this.#collect = client.register<(order: Order, items: Source) => Promise<Item>>("collect");
+    this.#transform = client.registerGen<(order: Order, items: Source) => AsyncIterable<Item>>("transform");
+    this.#channel = client.registerChannel<(channel: Channel<Item | Order, Item>) => Promise<void>>("channel");
+  }
+
+  /** Makes each call when its time has come. */
+  plan(plans: readonly CallPlan[]): void {
+    const { clock } = this.#machine;
+    for (const plan of plans) clock.setTimeout(() => void this.call(plan), plan.at - clock.now());
+  }
+
+  async call(plan: CallPlan): Promise<void> {
+    const { clock } = this.#machine;
+    const record: CallRecord = {
+      plan,
+      startedAt: clock.now(),
+      settledAt: undefined,
+      settled: 0,
+      error: undefined,
+      received: [],
+      sent: 0,
+      sentEnd: false,
+      givenUpAt: undefined,
+    };
+    this.#history.calls.push(record);
+    const abort = new AbortController();
+    const cancel = clock.setTimeout(() => {
+      if (record.settled === 0) record.givenUpAt ??= clock.now();
+      abort.abort();
+    }, plan.cancelAfter ?? Number.MAX_SAFE_INTEGER);
+    try {
+      await this.#make(record, {
+        signal: plan.cancelAfter === undefined ? undefined : abort.signal,
+        timeout: plan.timeout,
+        waitForReady: plan.waitForReady,
+      });
+    } catch (error) {
+      record.error = error;
+    }
+    clock.clearTimeout(cancel);
+    if (!this.#machine.alive) return;
+    record.settled++;
+    record.settledAt = clock.now();
+    if ((record.error as { code?: string })?.code === "DEADLINE_EXCEEDED") record.givenUpAt ??= clock.now();
+    this.#trace.say(
+      record.settledAt,
+      `${plan.id} ${plan.kind} ${record.received.length} ${String(record.error ?? "ok")}`,
+    );
+  }
+
+  #make(record: CallRecord, options: CallOptions): Promise<void> {
+    const { plan } = record;
+    const order = orderOf(plan);
+    switch (plan.kind) {
+      case "unary":
+        return this.#take(record, this.#unary.with(options)(order, bodyOf(plan.id, 0, plan.bytes)));
+      case "collect":
+        return this.#take(record, this.#collect.with(options)(order, this.#items(record)));
+      case "stream":
+        return this.#read(record, this.#stream.with(options)(order));
+      case "transform":
+        return this.#read(record, this.#transform.with(options)(order, this.#items(record)));
+      case "channel":
+        return this.#converse(record, order, options);
+    }
+  }
+
+  async #take(record: CallRecord, result: Promise<Item>): Promise<void> {
+    record.received.push(await result);
+  }
+
+  async #read(record: CallRecord, stream: Stream<Item>): Promise<void> {
+    const { pace, leaveAfter } = record.plan;
+    for await (const item of stream) {
+      record.received.push(item);
+      if (record.received.length === leaveAfter) {
+        record.givenUpAt ??= this.#machine.clock.now();
+        return;
+      }
+      if (pace > 0) await this.#sleep(pace);
+    }
+    const after = await stream.next();
+    if (after.done !== true) this.#history.violation("I4", `${record.plan.id} went on after its end`);
+  }
+
+  async #converse(record: CallRecord, order: Order, options: CallOptions): Promise<void> {
+    const { items, leaveAfter, pace } = record.plan;
+    const channel = await this.#channel.open(options);
+    const write = async () => {
+      await channel.write(order);
+      for (let n = 0; n < items; n++) {
+        record.sent++;
+        await channel.write(itemOf(record.plan, n));
+        if (pace > 0) await this.#sleep(pace);
+      }
+      record.sentEnd = true;
+      await channel.end();
+    };
+    // The reader hears of what ends the channel, too.
+    const written = write().catch(() => undefined);
+    for await (const item of channel) {
+      record.received.push(item);
+      if (record.received.length === leaveAfter) {
+        record.givenUpAt ??= this.#machine.clock.now();
+        await channel.close();
+        break;
+      }
+    }
+    await written;
+    await channel.waitClose();
+    if (channel.error !== undefined) throw channel.error;
+  }
+
+  /** What the caller streams in. */
+  async *#items(record: CallRecord): AsyncGenerator<Item> {
+    const { items, pace } = record.plan;
+    this.sources++;
+    try {
+      for (let n = 0; n < items; n++) {
+        if (pace > 0) await this.#sleep(pace);
+        record.sent++;
+        yield itemOf(record.plan, n);
+      }
+      record.sentEnd = true;
+    } finally {
+      this.sources--;
+    }
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#machine.clock.setTimeout(resolve, ms));
+  }
+}
+
+function orderOf({ id, items, work, bytes, stubborn, failAfter }: CallPlan): Order {
+  return { id, items, work, bytes, stubborn, failAfter: failAfter ?? null };
+}
+
+function itemOf({ id, bytes }: CallPlan, n: number): Item {
+  return { id, n, body: bodyOf(id, n, bytes) };
+}

@@ -1,0 +1,123 @@
+/** The shapes of call that a scenario makes. */
+export type Kind = "unary" | "stream" | "collect" | "transform" | "channel";
+
+/** What a call is to do; drawn before the scenario begins, so that no fault changes it. */
+export interface CallPlan {
+  /** Whose call it is, and which of them. */
+  readonly id: string;
+  readonly kind: Kind;
+  /** When it is made. */
+  readonly at: number;
+  /** Items that the function gives, or that the caller streams in, or writes to the channel. */
+  readonly items: number;
+  /** Milliseconds that the function takes before its first result, and between two items. */
+  readonly work: number;
+  /** Milliseconds that the caller takes between two items, read or sent. */
+  readonly pace: number;
+  /** Bytes that go with each message. */
+  readonly bytes: number;
+  readonly timeout: number | undefined;
+  /** When the caller cancels it, in milliseconds from its beginning. */
+  readonly cancelAfter: number | undefined;
+  /** After how many items the caller leaves. */
+  readonly leaveAfter: number | undefined;
+  /** The function throws, once it has given this many items. */
+  readonly failAfter: number | undefined;
+  /** The function takes no notice of being cancelled. */
+  readonly stubborn: boolean;
+  readonly waitForReady: boolean;
+}
+
+/** One message of a stream: whose it is, which one, and bytes that nobody else's message has. */
+export interface Item {
+  readonly id: string;
+  readonly n: number;
+  readonly body: Uint8Array;
+}
+
+/** A call as its caller saw it. */
+export interface CallRecord {
+  readonly plan: CallPlan;
+  readonly startedAt: number;
+  settledAt: number | undefined;
+  /** How often it settled. */
+  settled: number;
+  error: unknown;
+  /** What came, in order. */
+  readonly received: unknown[];
+  /** The caller sent so many items, and then its end. */
+  sent: number;
+  sentEnd: boolean;
+  /** When the caller gave it up, by signal, deadline or leaving. */
+  givenUpAt: number | undefined;
+}
+
+/** One execution of a function as the server saw it. */
+export interface RunRecord {
+  readonly id: string;
+  readonly kind: Kind;
+  readonly server: string;
+  readonly connection: string;
+  /** False once the process of the server was killed: what would have happened there did not. */
+  readonly alive: () => boolean;
+  readonly startedAt: number;
+  endedAt: number | undefined;
+  /** When its signal fired. */
+  abortedAt: number | undefined;
+  /** Items that it got of its caller, and whether it saw their clean end. */
+  readonly taken: unknown[];
+  sawEnd: boolean;
+  /** Items that it gave, and whether it came to its end. */
+  given: number;
+  completed: boolean;
+}
+
+/** A promise that was not kept. */
+export interface Violation {
+  readonly invariant: string;
+  readonly what: string;
+}
+
+/** Everything that a scenario's callers and functions saw, from which the checker tells whether it may be so. */
+export class History {
+  readonly calls: CallRecord[] = [];
+  readonly runs: RunRecord[] = [];
+  /** What was wrong the moment that it happened. */
+  readonly violations: Violation[] = [];
+
+  /** Whether nothing is under way: neither calls, except of clients that were killed, nor functions. */
+  isOver(isAlive: (client: string) => boolean): boolean {
+    return (
+      this.calls.every(({ plan, settled }) => settled > 0 || !isAlive(clientOf(plan))) &&
+      this.runs.every(({ endedAt, alive }) => endedAt !== undefined || !alive())
+    );
+  }
+
+  violation(invariant: string, what: string): void {
+    this.violations.push({ invariant, what });
+  }
+}
+
+/** The name of the client that makes a call. */
+export function clientOf({ id }: CallPlan): string {
+  return id.slice(0, id.indexOf("."));
+}
+
+/** The bytes of message `n` of a call: of both its ends, and of no other's. */
+export function bodyOf(id: string, n: number, length: number): Uint8Array {
+  let state = n + 1;
+  for (let i = 0; i < id.length; i++) state = Math.imul(state ^ id.charCodeAt(i), 0x01000193);
+  const body = new Uint8Array(length);
+  for (let i = 0; i < length; i++) {
+    state = Math.imul(state ^ i, 0x01000193);
+    body[i] = state >>> 13;
+  }
+  return body;
+}
+
+/** Whether a message is the one of this place of this call. */
+export function isItem(value: unknown, id: string, n: number, length: number): value is Item {
+  const item = value as Partial<Item> | null | undefined;
+  if (item?.id !== id || item.n !== n || !(item.body instanceof Uint8Array)) return false;
+  return Buffer.compare(item.body, bodyOf(id, n, length)) === 0;
+}

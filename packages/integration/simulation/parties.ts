@@ -1,0 +1,94 @@
+import { CLOCK, Client, RANDOM } from "@rap/client";
+import type { Limits } from "@rap/protocol";
+import { createContainer, type Logger, Server } from "@rap/server";
+import { Caller } from "./caller";
+import type { Chance } from "./chance";
+import { Functions } from "./functions";
+import type { History } from "./history";
+import { Machine } from "./machine";
+import type { Network } from "./network";
+import { DEFAULT_TIMEOUT, type Weather } from "./plan";
+import type { Trace } from "./trace";
+import type { VirtualTime } from "./virtual-time";
+
+/** What all machines of a scenario live in. */
+export interface World {
+  readonly time: VirtualTime;
+  readonly trace: Trace;
+  readonly chance: Chance;
+  readonly network: Network;
+  readonly history: History;
+  readonly limits: Limits;
+  readonly weather: Weather;
+}
+
+/** A server at its address, which is killed and started again. */
+export class ServerParty {
+  readonly address: string;
+  readonly #world: World;
+  #runs = 0;
+  machine!: Machine;
+  server!: Server;
+  /** It is on its way down or up: leave it alone. */
+  busy = false;
+
+  constructor(world: World, name: string) {
+    this.#world = world;
+    this.address = `memory://${name}`;
+  }
+
+  async start(): Promise<void> {
+    const { time, network, history, limits } = this.#world;
+    const before = this.machine as Machine | undefined;
+    this.machine = new Machine(`${this.address.slice("memory://".length)}#${++this.#runs}`, time);
+    this.server = new Server({
+      limits,
+      logger: faultLogger(history),
+      container: containerOf(this.#world, this.machine),
+    });
+    new Functions(this.machine, history, limits).register(this.server);
+    if (before !== undefined) network.plugIn(this.address, before);
+    await this.server.listen({ transport: network.transportOf(this.machine), address: this.address });
+  }
+
+  kill(dark: boolean): void {
+    this.#world.network.kill(this.machine, this.address, dark);
+  }
+}
+
+/** A client of all servers, with the calls that it makes. */
+export class ClientParty {
+  readonly machine: Machine;
+  readonly client: Client;
+  readonly caller: Caller;
+
+  constructor(world: World, name: string, addresses: readonly string[]) {
+    const { time, trace, network, history, limits } = world;
+    this.machine = new Machine(name, time);
+    this.client = new Client({
+      target: addresses,
+      limits,
+      timeout: DEFAULT_TIMEOUT,
+      transports: [network.transportOf(this.machine)],
+      container: containerOf(world, this.machine),
+    });
+    this.caller = new Caller(this.machine, this.client, history, trace);
+  }
+}
+
+function containerOf({ chance }: World, machine: Machine) {
+  const container = createContainer();
+  container.register(CLOCK, { useValue: machine.clock });
+  container.register(RANDOM, { useValue: chance.fork() });
+  return container;
+}
+
+/** Two honest peers never break the protocol, and rap has no faults: what is logged of either is a violation. */
+function faultLogger(history: History): Logger {
+  const look = (_: object, text = "") => {
+    if (FAULT.test(text)) history.violation("I11", `a server logged: ${text}`);
+  };
+  return { debug: look, info: look, warn: look, error: look };
+}
+
+const FAULT = /PROTOCOL_ERROR|FLOW_CONTROL|FRAME_TOO_LARGE|TOO_MANY|ENHANCE_YOUR_CALM|INTERNAL|a fault of rap/;
