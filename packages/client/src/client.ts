@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import {
   addEvents,
   CLOCK,
@@ -6,9 +5,11 @@ import {
   type Container,
   callScope,
   checkInTime,
+  checkOptions,
   isChannel,
   type LifecycleEvent,
   lifecycleEvents,
+  type OptionNames,
   type Processor,
   ProcessorChain,
   RANDOM,
@@ -24,7 +25,7 @@ import {
   type AnyFn,
   type Awaitable,
   type Channel,
-  type Limits,
+  type LimitChanges,
   limits,
   type MetadataInit,
   msgpack,
@@ -34,9 +35,18 @@ import {
   systemRandom,
   toMetadata,
 } from "@rap/protocol";
-import { parseAddress, TimerWheel, type TlsClientOptions, type Transport, tcp, tls, unix } from "@rap/transport";
+import {
+  parseAddress,
+  pemFile,
+  TimerWheel,
+  type TlsClientOptions,
+  type Transport,
+  tcp,
+  tls,
+  unix,
+} from "@rap/transport";
 import { type Interceptor, intercept } from "./interceptor";
-import { type CallOptions, mergeOptions } from "./options";
+import { CALL_OPTIONS, type CallOptions, mergeOptions } from "./options";
 import { type ClientCore, type ClientEvent, Pool } from "./pool";
 import { ChannelCall } from "./remote-channel";
 import type { KindArgs, Only, Remote, RemoteFn, RemoteService, Result } from "./remote-function";
@@ -70,7 +80,7 @@ export interface ClientOptions {
   /** Sent with the handshake; the server sees it on the connection. */
   metadata?: MetadataInit;
   /** Limits that differ from the defaults. */
-  limits?: Partial<Limits>;
+  limits?: LimitChanges;
   /** Further ways to connect, by the scheme of an address. */
   transports?: readonly Transport[];
   /** Where codec, clock and randomness come from if they are registered there. */
@@ -104,7 +114,9 @@ export class Client implements AsyncDisposable {
   /** What a callable of this client stands for. */
   readonly #remotes = new WeakMap<object, { kind: Kind; target: Target }>();
 
+  /** Throws a TypeError or RangeError for an option that does not exist, or a value that it cannot have. */
   constructor(options: ClientOptions = {}) {
+    checkClientOptions(options);
     const { keepalive, reconnect } = options;
     addEvents(this.#events.beforeStart, options.startEvents);
     addEvents(this.#events.afterStop, options.stopEvents);
@@ -149,7 +161,8 @@ export class Client implements AsyncDisposable {
   }
 
   /** Adds a server to call. Calls are spread over all of them by the fewest in flight. */
-  addConn(host: string, port: number, _options: { weight?: number } = {}): this {
+  addConn(host: string, port: number, options: { weight?: number } = {}): this {
+    checkOptions("addConn()", options, { weight: true });
     if (typeof host !== "string") throw invalid("ERR_RAP_ADDRESS", `a host is a text, not ${String(host)}`);
     const scheme = this.#secure ? "tls" : "tcp";
     this.#add(`${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`);
@@ -396,11 +409,9 @@ export class Client implements AsyncDisposable {
   }
 
   /** A callable for a function on the server. */
-  #remote(
-    kind: Kind,
-    name: unknown,
-    { group, name: _name, ...options }: CallOptions & { group?: string; name?: string },
-  ): unknown {
+  #remote(kind: Kind, name: unknown, given: CallOptions & { group?: string; name?: string }): unknown {
+    checkOptions("a remote function", given, REMOTE_OPTIONS);
+    const { group, name: _name, ...options } = given;
     return this.#callable(kind, targetOf(group, name, mergeOptions({}, options)));
   }
 
@@ -522,6 +533,42 @@ const NOT_REMOTE = new Set([
   "$$typeof",
 ]);
 
+const REMOTE_OPTIONS: OptionNames<CallOptions & { group?: string; name?: string }> = {
+  ...CALL_OPTIONS,
+  group: true,
+  name: true,
+};
+
+const CLIENT_OPTIONS: OptionNames<ClientOptions & PlannedClientOptions> = {
+  target: true,
+  tls: true,
+  sslCertPath: true,
+  startEvents: true,
+  stopEvents: true,
+  timeout: true,
+  health: true,
+  keepalive: true,
+  reconnect: true,
+  metadata: true,
+  limits: true,
+  transports: true,
+  container: true,
+  balancer: true,
+  pool: true,
+  retry: true,
+  retryBudget: true,
+};
+
+/** Options whose names are kept for what is to come: taken, and without effect. */
+type PlannedClientOptions = { balancer?: unknown; pool?: unknown; retry?: unknown; retryBudget?: unknown };
+
+function checkClientOptions(options: ClientOptions): void {
+  checkOptions("Client", options, CLIENT_OPTIONS);
+  const { keepalive = {}, reconnect = {} } = options;
+  if (keepalive !== false) checkOptions("keepalive", keepalive, { interval: true, timeout: true });
+  checkOptions("reconnect", reconnect, { initial: true, max: true });
+}
+
 function checkedTimeout(timeout: unknown): number | undefined {
   if (timeout === undefined || (typeof timeout === "number" && timeout > 0)) return timeout as number | undefined;
   throw invalid("ERR_RAP_OPTION", `timeout must be a positive number of milliseconds, not ${String(timeout)}`);
@@ -542,5 +589,5 @@ function kindOf(fn: AnyFn): Kind {
 }
 
 function fromFile(path: string | undefined): TlsClientOptions | undefined {
-  return path === undefined ? undefined : { ca: readFileSync(path) };
+  return path === undefined ? undefined : { ca: pemFile("sslCertPath", path) };
 }

@@ -126,7 +126,8 @@ export class Endpoint implements ConnectionHost {
     this.#core.emit("disconnect", { address: this.address, ...(error !== undefined && { error }) });
     this.#forgiveIfOld();
     // This side closed it because nobody used it: the next call dials.
-    if (error === undefined && !this.#stopped && this.#pool.waiting === 0) this.#idle = true;
+    const unused = error === undefined && connection.closedHere;
+    if (unused && !this.#stopped && this.#pool.waiting === 0) this.#idle = true;
     else this.#dialAgain();
     this.#pool.serve();
   }

@@ -1,4 +1,4 @@
-import type { InheritedOptions } from "@rap/core";
+import { type InheritedOptions, type OptionNames, optionError, unknownOption } from "@rap/core";
 import { Metadata, type MetadataInit } from "@rap/protocol";
 import type { Session } from "./session";
 
@@ -24,21 +24,39 @@ export interface CallOptions {
   onTrailers?: ((metadata: Metadata) => void) | undefined;
 }
 
-/** Options over options: what is nearer to the call wins, metadata adds up. Throws TypeError for a bad timeout or signal. */
+/** Names that are kept for what is to come: taken, and without effect. */
+type PlannedOptions = { retry?: unknown; hedge?: unknown; idempotencyKey?: unknown; affinity?: unknown };
+
+/** All options of a call. */
+export const CALL_OPTIONS: OptionNames<CallOptions & PlannedOptions> = {
+  signal: true,
+  timeout: true,
+  metadata: true,
+  waitForReady: true,
+  session: true,
+  onHeaders: true,
+  onTrailers: true,
+  retry: true,
+  hedge: true,
+  idempotencyKey: true,
+  affinity: true,
+};
+
+/**
+ * Options over options: what is nearer to the call wins, metadata adds up. Throws a TypeError (`ERR_RAP_OPTION`) for a
+ * bad timeout or signal, and for an option that does not exist.
+ */
 export function mergeOptions(outer: CallOptions, inner: CallOptions): CallOptions {
   const { timeout, signal } = inner;
   if (timeout !== undefined && (typeof timeout !== "number" || Number.isNaN(timeout))) {
-    throw Object.assign(new TypeError(`timeout must be a number of milliseconds, not ${String(timeout)}`), {
-      code: "ERR_RAP_OPTION",
-    });
+    throw optionError(`timeout must be a number of milliseconds, not ${String(timeout)}`);
   }
   if (signal !== undefined && typeof signal?.addEventListener !== "function") {
-    throw Object.assign(new TypeError(`signal must be an AbortSignal, not ${String(signal)}`), {
-      code: "ERR_RAP_OPTION",
-    });
+    throw optionError(`signal must be an AbortSignal, not ${String(signal)}`);
   }
   const merged: CallOptions = { ...outer };
   for (const [name, value] of Object.entries(inner)) {
+    if (!Object.hasOwn(CALL_OPTIONS, name)) throw unknownOption("a call", name, Object.keys(CALL_OPTIONS));
     if (value !== undefined) (merged as Record<string, unknown>)[name] = value;
   }
   if (outer.metadata !== undefined && inner.metadata !== undefined) {

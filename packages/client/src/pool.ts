@@ -108,6 +108,8 @@ export class Pool {
     return leastInFlight(this.#endpoints, shape);
   }
 
+  readonly #pick = (shape: Shape) => this.pick(shape);
+
   /** Lets a call wait. Throws RapError when it may not. */
   enqueue(call: Waiting): void {
     if (this.#state === "idle" || this.#state === "starting") {
@@ -128,7 +130,7 @@ export class Pool {
 
   /** There may be room: lets waiting calls go, first come first served. */
   serve(): void {
-    if (this.#waiting.size > 0) this.#waiting.serve((shape) => this.pick(shape));
+    if (this.#waiting.size > 0) this.#waiting.serve(this.#pick);
     if (this.sessions.size > 0) for (const session of this.sessions) session.serve();
     if (this.#onQuiet !== undefined && this.#quiet()) this.#onQuiet();
   }

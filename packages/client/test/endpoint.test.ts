@@ -79,6 +79,15 @@ describe("the way back", () => {
     await client.stop({ graceMs: 0 });
   });
 
+  test("is taken though nothing ran when the server closed without a word", async () => {
+    const { client, peers, told, comesAfter } = await greeted();
+    const lost = told("disconnect");
+    peers.at(-1)!.socket.end();
+    await lost;
+    expect(await comesAfter(100)).toBe(1);
+    await client.stop({ graceMs: 0 });
+  });
+
   test("is short again after a connection that has lasted, whether it broke or the server said goodbye", async () => {
     const { client, clock, peers, told, comesAfter, lose } = await greeted();
     for (const wait of [100, 320]) {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
-import { Metadata } from "@rap/protocol";
+import { type Channel, Metadata } from "@rap/protocol";
+import { Client, withCallOptions } from "../src";
 import { inherit, mergeOptions } from "../src/options";
 
 describe("options over options", () => {
@@ -56,4 +57,53 @@ test("a signal that is none is refused where it is given", () => {
   const refused = expect.objectContaining({ code: "ERR_RAP_OPTION" });
   expect(() => mergeOptions({}, { signal: 3 as unknown as AbortSignal })).toThrow(refused);
   expect(() => mergeOptions({}, { signal: new AbortController() as unknown as AbortSignal })).toThrow(refused);
+});
+
+describe("an option that does not exist", () => {
+  const meant = (text: string) =>
+    expect.objectContaining({ name: "TypeError", code: "ERR_RAP_OPTION", message: expect.stringContaining(text) });
+
+  test("of a client, or of one of its options that are records", () => {
+    expect(() => new Client({ taget: "tcp://127.0.0.1:1" } as object)).toThrow(meant('did you mean "target"?'));
+    expect(() => new Client({ keepalive: { intervall: 1 } as object })).toThrow(meant('did you mean "interval"?'));
+    expect(() => new Client({ reconnect: { maximum: 1 } as object })).toThrow(meant('did you mean "max"?'));
+    expect(() => new Client().addConn("127.0.0.1", 1, { wieght: 1 } as object)).toThrow(
+      meant('did you mean "weight"?'),
+    );
+    expect(() => new Client(9000 as never)).toThrow(meant("the options of Client are a record, not a number"));
+  });
+
+  test("of a call, wherever it is given, before anything is sent", async () => {
+    const client = new Client();
+    const wrong = { timeuot: 1 } as object;
+    const sum = client.register<() => number>("sum");
+    expect(() => client.register<() => number>("sum", wrong)).toThrow(meant('did you mean "timeout"?'));
+    expect(() => sum.with(wrong)).toThrow(meant('a call has no option "timeuot": did you mean "timeout"?'));
+    expect(() => client.invoke(sum, [], wrong)).toThrow(meant('did you mean "timeout"?'));
+    expect(() => withCallOptions(wrong, () => 1)).toThrow(meant('did you mean "timeout"?'));
+    expect(() => client.service<{ sum(): number }>("default", undefined, wrong).sum).toThrow(meant("timeout"));
+    await expect(client.invokeByName("sum", [], wrong)).rejects.toThrow(meant('did you mean "timeout"?'));
+    await expect(client.openSession(wrong)).rejects.toThrow(meant('did you mean "timeout"?'));
+    const echo = client.registerChannel<(channel: Channel) => Promise<void>>("echo");
+    expect(() => echo.open(wrong)).toThrow(meant('did you mean "timeout"?'));
+    const misplaced = { gruop: "math" } as object;
+    expect(() => client.register<() => number>("sum", misplaced)).toThrow(meant('did you mean "group"?'));
+    expect(() => sum.with({ group: "math" } as object)).toThrow(meant('a call has no option "group": it has signal'));
+  });
+
+  test("options whose names are kept for later are taken", () => {
+    expect(() => new Client({ balancer: "round_robin", pool: { max: 2 }, retry: false } as object)).not.toThrow();
+    expect(() =>
+      mergeOptions({}, { retry: false, hedge: {}, idempotencyKey: "k", affinity: "a" } as object),
+    ).not.toThrow();
+  });
+});
+
+test("a certificate that cannot be read is said to be so, by option and file", () => {
+  expect(() => new Client({ sslCertPath: "/nowhere/rap.crt" })).toThrow(
+    expect.objectContaining({
+      code: "ENOENT",
+      message: expect.stringMatching(/^sslCertPath: \/nowhere\/rap\.crt cannot be read: ENOENT/),
+    }),
+  );
 });

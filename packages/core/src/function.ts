@@ -1,5 +1,6 @@
 import { type AnyFn, type Awaitable, type Channel, type ErrorDef, RapError } from "@rap/protocol";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { checkOptions, type OptionNames } from "./option-names";
 
 /** What is known of a function beside its code: how it is called, checked and documented. */
 export interface MethodOptions {
@@ -61,7 +62,7 @@ const CHANNEL = Symbol.for("rap.channel");
  * Attaches a contract to a plain function: `rpc({ input: [z.int(), z.int()] }, (a, b) => a + b)`. The function stays
  * what it was and is called directly in tests, without any check. After the arguments that have a schema only
  * streamed ones may follow. A function that has a contract already keeps it: a copy that does the same is returned.
- * Throws a TypeError if `fn` is not a function.
+ * Throws a TypeError if `fn` is not a function, or for an option that does not exist.
  */
 export function rpc<
   const I extends readonly StandardSchemaV1[],
@@ -69,8 +70,31 @@ export function rpc<
   F extends (...args: [...Arguments<I>, ...AsyncIterable<any>[]]) => any,
 >(options: MethodOptions & { input: I }, fn: F): F;
 export function rpc<F extends AnyFn>(options: MethodOptions & { input?: undefined }, fn: F): F;
-export function rpc(options: object, fn: AnyFn): AnyFn {
+export function rpc(options: MethodOptions, fn: AnyFn): AnyFn {
+  checkMethodOptions("rpc()", options);
   return mark(fn, CONTRACT, Object.freeze({ ...options }));
+}
+
+const METHOD_OPTIONS: OptionNames<MethodOptions> = {
+  name: true,
+  group: true,
+  private: true,
+  input: true,
+  output: true,
+  params: true,
+  errors: true,
+  idempotent: true,
+  timeout: true,
+  maxTimeout: true,
+  worker: true,
+  summary: true,
+  doc: true,
+  deprecated: true,
+};
+
+/** Throws a TypeError (`ERR_RAP_OPTION`) for an option that no function has; `of` is who was given it. */
+export function checkMethodOptions(of: string, options: MethodOptions): void {
+  checkOptions(of, options, METHOD_OPTIONS);
 }
 
 /** The contract that `rpc` attached to a function. */

@@ -17,6 +17,7 @@ export {
 export {
   channel,
   checkArguments,
+  checkMethodOptions,
   contractOf,
   isChannel,
   type MethodOptions,
@@ -47,6 +48,7 @@ export {
   runConnMiddleware,
   runMessageMiddleware,
 } from "./middleware";
+export { checkOptions, type OptionNames, optionError, unknownOption } from "./option-names";
 export { PrivateFunctions } from "./private-functions";
 export {
   type Envelope,

@@ -2,10 +2,15 @@
 // to be reached. The table is saved in `results`.
 //   npm run test:faults [-- group ...]
 import { fileURLToPath } from "node:url";
+import { attacks } from "./attacks.mjs";
+import { crashes } from "./crashes.mjs";
+import { encryption } from "./encryption.mjs";
+import { functions } from "./functions.mjs";
 import { Report } from "./report.mjs";
 import { shutdown } from "./shutdown.mjs";
+import { wire } from "./wire.mjs";
 
-const GROUPS = { shutdown };
+const GROUPS = { attacks, wire, crashes, encryption, functions, shutdown };
 
 const chosen = process.argv.slice(2);
 const unknown = chosen.find((name) => !Object.hasOwn(GROUPS, name));

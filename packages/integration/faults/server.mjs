@@ -26,6 +26,18 @@ async function counted(job) {
   }
 }
 
+/** Ends with the time, or with the signal. */
+function untilAborted(signal, time) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, time);
+    const end = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    signal.addEventListener("abort", end, { once: true });
+  });
+}
+
 const server = new Server({ logger: quiet(), ...given });
 server.register({
   echo(token) {
@@ -46,7 +58,7 @@ server.register({
   },
   /** Does not look at its signal. */
   stubborn: (time) => counted(() => sleep(time)),
-  patient: (time) => counted((signal) => sleep(time, undefined, { signal }).catch(() => undefined)),
+  patient: (time) => counted((signal) => untilAborted(signal, time)),
   async *big(size, count) {
     const chunk = Buffer.alloc(size, 7);
     for (let i = 0; i < count; i++) yield chunk;

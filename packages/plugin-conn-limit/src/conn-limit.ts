@@ -1,4 +1,4 @@
-import { type Connection, type ConnMiddleware, type Host, PrivateFunctions } from "@rap/core";
+import { type Connection, type ConnMiddleware, checkOptions, type Host, PrivateFunctions } from "@rap/core";
 import { type Clock, systemClock } from "@rap/protocol";
 import type { ConnStore, Usage } from "./conn-store";
 import { MemoryConnStore } from "./memory-conn-store";
@@ -42,8 +42,9 @@ export class ConnLimitMiddleware implements ConnMiddleware {
   readonly #places: Places;
   readonly #functions: PrivateFunctions;
 
-  /** Throws a RangeError for an option that is no whole number, or too small. */
+  /** Throws a TypeError for an option that does not exist, a RangeError for one that is no whole number, or too small. */
   constructor(options: ConnLimitOptions = {}) {
+    checkOptions("ConnLimitMiddleware", options, { maxConn: true, blockTime: true, store: true, key: true });
     this.#maxConn = option("maxConn", options.maxConn ?? 1_024, 1);
     this.#blockTime = option("blockTime", options.blockTime ?? 30_000, 0);
     this.#key = options.key ?? "all";

@@ -1,4 +1,4 @@
-import { type Connection, type ConnMiddleware, type Host, ipNetwork, PrivateFunctions } from "@rap/core";
+import { type Connection, type ConnMiddleware, checkOptions, type Host, ipNetwork, PrivateFunctions } from "@rap/core";
 import { type Clock, systemClock } from "@rap/protocol";
 import type { ConnStore } from "./conn-store";
 import { MemoryConnStore } from "./memory-conn-store";
@@ -45,8 +45,9 @@ export class IpMaxConnMiddleware implements ConnMiddleware {
   readonly #visitors: Visitors;
   readonly #functions: PrivateFunctions;
 
-  /** Throws a RangeError for an option that is no whole number, or too small. */
+  /** Throws a TypeError for an option that does not exist, a RangeError for one that is no whole number, or too small. */
   constructor(options: IpMaxConnOptions = {}) {
+    checkOptions("IpMaxConnMiddleware", options, { ipMaxConn: true, timeout: true, store: true, key: true });
     this.#ipMaxConn = option("ipMaxConn", options.ipMaxConn ?? 128, 1);
     this.#visitors = new Visitors(option("timeout", options.timeout ?? 180_000, 0), () => this.#clock.now());
     this.#key = options.key ?? "ip";

@@ -1,4 +1,4 @@
-import { defaultLogger, type Logger } from "@rap/core";
+import { checkOptions, defaultLogger, type Logger, type OptionNames } from "@rap/core";
 import { type Clock, messageOf, type Random, randomId, systemClock, systemRandom, type Timer } from "@rap/protocol";
 import type { ConnStore, Taken, Usage } from "./conn-store";
 
@@ -24,6 +24,16 @@ export interface RedisConnStoreOptions {
   clock?: Clock;
   random?: Random;
 }
+
+const OPTIONS: OptionNames<RedisConnStoreOptions> = {
+  prefix: true,
+  lease: true,
+  timeout: true,
+  whenUnreachable: true,
+  logger: true,
+  clock: true,
+  random: true,
+};
 
 /** Milliseconds between attempts to reach a Redis that did not answer. */
 const RETRY = 1_000;
@@ -54,6 +64,7 @@ export class RedisConnStore implements ConnStore {
   #timer: Timer | undefined;
 
   constructor(redis: RedisClient, options: RedisConnStoreOptions = {}) {
+    checkOptions("RedisConnStore", options, OPTIONS);
     this.#redis = redis;
     this.#id = randomId(options.random ?? systemRandom);
     // The braces keep all keys in one slot of a cluster.

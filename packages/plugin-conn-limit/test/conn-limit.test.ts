@@ -7,7 +7,14 @@ import type { Clock } from "@rap/protocol";
 import { Server } from "@rap/server";
 import fc from "fast-check";
 import { until, visit } from "../../integration/test/visit";
-import { type ConnLimitInfo, ConnLimitMiddleware, type ConnStore, MemoryConnStore } from "../src";
+import {
+  type ConnLimitInfo,
+  ConnLimitMiddleware,
+  type ConnStore,
+  IpMaxConnMiddleware,
+  MemoryConnStore,
+  RedisConnStore,
+} from "../src";
 
 middlewareCompliance("ConnLimitMiddleware", () => new ConnLimitMiddleware());
 middlewareCompliance("ConnLimitMiddleware of one at a time, without a block", () => {
@@ -214,4 +221,12 @@ describe("a store that fails", () => {
     await server.shutdown({ graceMs: 0 });
     expect(given).toEqual(["mine"]);
   });
+});
+
+test("an option that does not exist is refused where it is given", () => {
+  const refused = (message: string) =>
+    expect.objectContaining({ name: "TypeError", code: "ERR_RAP_OPTION", message: expect.stringContaining(message) });
+  expect(() => new ConnLimitMiddleware({ max_conn: 1 } as object)).toThrow(refused('did you mean "maxConn"?'));
+  expect(() => new IpMaxConnMiddleware({ maxConn: 1 } as object)).toThrow(refused('did you mean "ipMaxConn"?'));
+  expect(() => new RedisConnStore({ sendCommand: async () => 0 }, { leese: 1 } as object)).toThrow(refused('"lease"'));
 });

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Host, Processor } from "@rap/core";
+import { checkOptions, type Host, type OptionNames, type Processor } from "@rap/core";
 import { type Clock, type RecordCipher, type SecureLayer, type SecureOffer, systemClock } from "@rap/protocol";
 import {
   answerTag,
@@ -37,6 +37,16 @@ export interface ClientCryptoOptions {
   now?: () => number;
 }
 
+const OPTIONS: OptionNames<ClientCryptoOptions> = {
+  timeout: true,
+  interval: true,
+  suites: true,
+  bindTls: true,
+  rekey: true,
+  clock: true,
+  now: true,
+};
+
 /**
  * Encrypts all connections of a client with a key that it shares with the server, and connects to no server without
  * that key: `client.loadProcessor([new ClientCryptoProcessor("demo_id", key)])`.
@@ -53,6 +63,7 @@ export class ClientCryptoProcessor implements Processor {
 
   /** `keyId` names the key to the server, in the clear. Throws a TypeError or RangeError for a bad argument. */
   constructor(keyId: string, key: Key, options: ClientCryptoOptions = {}) {
+    checkOptions("ClientCryptoProcessor", options, OPTIONS);
     const { timeout, interval, clock = systemClock, now } = options;
     this.#key = known(keyId, key);
     this.#freshness = new Freshness({

@@ -67,6 +67,6 @@ function bytesOf(key: Key): Uint8Array {
 }
 
 /** Says what is wrong and never what was given. */
-function keyError(message: string): TypeError {
+export function keyError(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: "ERR_RAP_KEY" });
 }

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, hkdfSync, type KeyObject } from "node:crypto";
+import { checkOptions } from "@rap/core";
 import { type Clock, HEAD_BYTES, Kind, type RecordCipher, writeHead, writeU32 } from "@rap/protocol";
 import { secretKey } from "./key";
 import type { Suite } from "./suite";
@@ -187,8 +188,9 @@ export class Records implements RecordCipher {
   }
 }
 
-/** Throws a RangeError for a limit over the default. */
+/** Throws a RangeError for a limit over the default, a TypeError for one that does not exist. */
 export function rekeyLimits(options: RekeyOptions = {}): Required<RekeyOptions> {
+  checkOptions("rekey", options, { records: true, bytes: true, interval: true });
   const limits = { ...REKEY, ...options };
   for (const [name, value] of Object.entries(limits)) {
     if (!(value > 0 && value <= REKEY[name as keyof RekeyOptions])) {

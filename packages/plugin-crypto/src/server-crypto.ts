@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { type Host, type Logger, PrivateFunctions, type Processor } from "@rap/core";
+import { checkOptions, type Host, type Logger, type OptionNames, PrivateFunctions, type Processor } from "@rap/core";
 import { type Clock, messageOf, RapError, type SecureAnswer, type SecureLayer, systemClock } from "@rap/protocol";
 import {
   answerTag,
@@ -13,7 +13,7 @@ import {
   transcriptOf,
 } from "./exchange";
 import { Freshness, type FreshnessOptions } from "./freshness";
-import type { Key } from "./key";
+import { type Key, keyError } from "./key";
 import { Keyring, type KnownKey } from "./keyring";
 import { Direction, Records, type RekeyOptions, rekeyLimits } from "./record";
 import { type Suite, suitesOf } from "./suite";
@@ -24,6 +24,17 @@ export interface ServerCryptoOptions extends FreshnessOptions {
   /** When this side goes on to its next key. */
   rekey?: RekeyOptions;
 }
+
+const OPTIONS: OptionNames<ServerCryptoOptions> = {
+  timeout: true,
+  nonceTimeout: true,
+  nonceStore: true,
+  maxNonces: true,
+  now: true,
+  clock: true,
+  suites: true,
+  rekey: true,
+};
 
 /**
  * Encrypts all connections of a server with keys that it shares with its clients, and refuses every client without
@@ -44,6 +55,7 @@ export class ServerCryptoProcessor implements Processor {
 
   /** `keys` by their ids. Throws a TypeError or RangeError for a bad argument. */
   constructor(keys: Readonly<Record<string, Key>>, options: ServerCryptoOptions = {}) {
+    checkOptions("ServerCryptoProcessor", options, OPTIONS);
     this.#add(keys);
     this.#freshness = new Freshness(options);
     this.#suites = suitesOf(options.suites ?? ["aes-256-gcm", "chacha20-poly1305"]);
@@ -78,6 +90,8 @@ export class ServerCryptoProcessor implements Processor {
 
   /** All of them or, when one is bad, none. */
   #add(keys: Readonly<Record<string, Key>>): void {
+    if (typeof keys !== "object" || keys === null || Symbol.iterator in keys)
+      throw keyError("keys are a record of keys by their ids");
     for (const keyring of [new Keyring(), this.keyring]) {
       for (const [id, key] of Object.entries(keys)) keyring.add(id, key);
     }

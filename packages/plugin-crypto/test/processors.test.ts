@@ -295,3 +295,25 @@ function safeJson(value: unknown): string {
     return each;
   });
 }
+
+test("keys that are no record, and options that do not exist, are refused without a word of what they were", () => {
+  const secret = "a-secret-in-the-wrong-place";
+  const message = (make: () => unknown, code: string) => {
+    try {
+      make();
+    } catch (error) {
+      expect(error).toMatchObject({ name: "TypeError", code });
+      expect(inspect(error)).not.toContain(secret);
+      return (error as Error).message;
+    }
+    throw new Error("it was taken");
+  };
+  for (const keys of [undefined, null, secret, [secret], new Map([["id", KEY]]), 3]) {
+    expect(message(() => new ServerCryptoProcessor(keys as never), "ERR_RAP_KEY")).toMatch(/record of keys/);
+  }
+  expect(message(() => new ClientCryptoProcessor("id", KEY, secret as never), "ERR_RAP_OPTION")).toMatch(/a string/);
+  const wrong = { nonce_timeout: 1, suits: secret } as object;
+  expect(message(() => new ServerCryptoProcessor({ id: KEY }, wrong), "ERR_RAP_OPTION")).toContain('"nonceTimeout"');
+  const rekey = { rekey: { record: 1 } } as object;
+  expect(message(() => new ClientCryptoProcessor("id", KEY, rekey), "ERR_RAP_OPTION")).toContain('"records"');
+});

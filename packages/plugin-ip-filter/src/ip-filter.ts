@@ -1,4 +1,14 @@
-import { type Arrival, type Connection, type ConnMiddleware, type Host, PrivateFunctions, parseIp } from "@rap/core";
+import {
+  type Arrival,
+  type Connection,
+  type ConnMiddleware,
+  checkOptions,
+  type Host,
+  type OptionNames,
+  optionError,
+  PrivateFunctions,
+  parseIp,
+} from "@rap/core";
 import { messageOf, RapError, type Timer } from "@rap/protocol";
 import { CidrList, parseCidr } from "./cidr";
 import type { IpListStore, IpLists, ListName } from "./ip-list-store";
@@ -19,6 +29,14 @@ export interface IpFilterOptions {
   /** Milliseconds between two looks into the store. Default 5000. */
   pollInterval?: number;
 }
+
+const OPTIONS: OptionNames<IpFilterOptions> = {
+  allowIpList: true,
+  blockIpList: true,
+  explain: true,
+  store: true,
+  pollInterval: true,
+};
 
 /** Entries of one list. More are a mistake, or belong into a firewall. */
 const MAX_ENTRIES = 10_000;
@@ -47,8 +65,12 @@ export class IpFilterMiddleware implements ConnMiddleware {
   #lost = false;
   #timer: Timer | undefined;
 
-  /** Throws a TypeError with code `ERR_RAP_CIDR` that names the entry for one that is no address and no network. */
+  /**
+   * Throws a TypeError with code `ERR_RAP_CIDR` that names the entry for one that is no address and no network, and one
+   * with `ERR_RAP_OPTION` for what is no list, or no option.
+   */
   constructor(options: IpFilterOptions = {}) {
+    checkOptions("IpFilterMiddleware", options, OPTIONS);
     this.#own = listsOf(options.allowIpList ?? [], options.blockIpList ?? []);
     this.#explain = options.explain ?? "plaintext";
     this.#store = options.store;
@@ -184,6 +206,8 @@ function listsOf(allow: readonly string[], block: readonly string[]): Lists {
 }
 
 function listOf(name: ListName, entries: readonly string[]): CidrList {
+  if (!Array.isArray(entries))
+    throw optionError(`${name}IpList is a list of addresses and networks, not a ${typeof entries}`);
   if (entries.length <= MAX_ENTRIES) return new CidrList(entries.map(parseCidr));
   const message = `the ${name} list has ${entries.length} entries, more than ${MAX_ENTRIES}`;
   throw Object.assign(new RangeError(message), { code: "ERR_RAP_LIMIT" });

@@ -1,3 +1,4 @@
+import { checkOptions } from "@rap/core";
 import { type Clock, systemClock } from "@rap/protocol";
 import type { IpListStore, IpLists, ListName } from "./ip-list-store";
 
@@ -22,6 +23,7 @@ export class RedisIpListStore implements IpListStore {
   readonly #clock: Clock;
 
   constructor(redis: RedisClient, options: RedisIpListStoreOptions = {}) {
+    checkOptions("RedisIpListStore", options, { prefix: true, timeout: true, clock: true });
     this.#redis = redis;
     // The braces keep all keys in one slot of a cluster.
     const prefix = `{${options.prefix ?? "rap:ip-filter"}}`;

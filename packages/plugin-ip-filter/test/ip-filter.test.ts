@@ -12,7 +12,7 @@ import { Server, type ServerOptions } from "@rap/server";
 import { ManualClock } from "@rap/testing";
 import { until, visit } from "../../integration/test/visit";
 import { type Certificates, certificates } from "../../transport/test/certificates";
-import { IpFilterMiddleware, type IpFilterOptions, type IpListStore, type IpLists } from "../src";
+import { IpFilterMiddleware, type IpFilterOptions, type IpListStore, type IpLists, RedisIpListStore } from "../src";
 
 const LOCAL = { remoteAddress: "/run/rap.sock", remotePort: 0, local: true };
 
@@ -355,4 +355,20 @@ describe("with a store", () => {
     clock.advance(1_000);
     expect(store.loads).toBe(loads);
   });
+});
+
+test("a list that is none, and an option that does not exist, are refused where they are given", () => {
+  const refused = (message: string) =>
+    expect.objectContaining({ name: "TypeError", code: "ERR_RAP_OPTION", message: expect.stringContaining(message) });
+  for (const list of ["10.0.0.1", 3, null, new Set(["10.0.0.1"])]) {
+    const given = list as unknown as string[];
+    if (given !== null)
+      expect(() => new IpFilterMiddleware({ blockIpList: given })).toThrow(refused("blockIpList is a"));
+    if (given !== null)
+      expect(() => new IpFilterMiddleware({ allowIpList: given })).toThrow(refused("allowIpList is a"));
+  }
+  expect(() => new IpFilterMiddleware({ block_ip_list: [] } as object)).toThrow(refused('did you mean "blockIpList"?'));
+  expect(() => new RedisIpListStore({ sendCommand: async () => 0 }, { prefx: "" } as object)).toThrow(
+    refused('"prefix"'),
+  );
 });

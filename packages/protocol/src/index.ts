@@ -39,7 +39,7 @@ export {
   writeU16,
   writeU32,
 } from "./framing";
-export { LIMITS, type Limits, limits } from "./limits";
+export { LIMITS, type LimitChanges, type Limits, limits } from "./limits";
 export {
   decodeMetadata,
   encodeMetadata,
@@ -49,6 +49,7 @@ export {
   toMetadata,
 } from "./metadata";
 export { type CodecLimits, type MsgpackOptions, msgpack } from "./msgpack";
+export { nearest } from "./nearest";
 export {
   blockEnd,
   decodeFrame,

@@ -1,3 +1,5 @@
+import { nearest } from "./nearest";
+
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
@@ -155,10 +157,19 @@ const ROOM_FOR_FRAGMENTS = 80 * KiB;
 /** The whole table, with numbers of one's own. */
 export type Limits = { readonly [K in keyof typeof LIMITS]: number };
 
+/** Limits that differ from the defaults; two of them have another name as well. */
+export interface LimitChanges extends Partial<Limits> {
+  /** `maxInFlight`. */
+  readonly maxConcurrentCalls?: number;
+  /** `maxStreams`. */
+  readonly maxConcurrentStreams?: number;
+}
+
 /** The defaults with some numbers changed. Throws RangeError for a name that is no limit or a number that is not positive. */
-export function limits(changes: Partial<Limits> = {}): Limits {
+export function limits(given: LimitChanges = {}): Limits {
+  const changes = renamed(given);
   for (const [name, value] of Object.entries(changes)) {
-    if (!Object.hasOwn(LIMITS, name)) throw rangeError(`there is no limit called "${name}"`);
+    if (!Object.hasOwn(LIMITS, name)) throw unknownLimit(name);
     if (value !== undefined && !(typeof value === "number" && value > 0)) {
       throw rangeError(`limit ${name} must be a positive number, not ${String(value)}`);
     }
@@ -167,13 +178,27 @@ export function limits(changes: Partial<Limits> = {}): Limits {
       throw rangeError(`limit ${name} must be from ${least} to ${most}, not ${value}`);
     }
   }
-  const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
+  const changed = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
   const { maxFrameBytes = LIMITS.maxFrameBytes } = changes;
   let { maxMessageBytes = LIMITS.maxMessageBytes } = changes;
   // What the peer is told that it may send must also arrive, and be readable.
   if (maxFrameBytes < ROOM_FOR_FRAGMENTS) maxMessageBytes = Math.min(maxMessageBytes, Math.ceil(maxFrameBytes * 0.75));
   const maxDecodeBytes = Math.max(LIMITS.maxDecodeBytes, DECODE_FACTOR * maxMessageBytes);
-  return Object.freeze({ ...LIMITS, maxDecodeBytes, ...given, maxMessageBytes });
+  return Object.freeze({ ...LIMITS, maxDecodeBytes, ...changed, maxMessageBytes });
+}
+
+function renamed({ maxConcurrentCalls, maxConcurrentStreams, ...changes }: LimitChanges): Partial<Limits> {
+  return {
+    ...(maxConcurrentCalls !== undefined && { maxInFlight: maxConcurrentCalls }),
+    ...(maxConcurrentStreams !== undefined && { maxStreams: maxConcurrentStreams }),
+    ...changes,
+  };
+}
+
+function unknownLimit(name: string): RangeError {
+  const meant = nearest(name, Object.keys(LIMITS));
+  const hint = meant === undefined ? "" : `: did you mean "${meant}"?`;
+  return rangeError(`there is no limit called "${name.slice(0, 64)}"${hint}`);
 }
 
 function rangeError(message: string): RangeError {

@@ -131,3 +131,18 @@ describe("limits()", () => {
     }
   });
 });
+
+test("a limit that does not exist is answered by the one that was probably meant", () => {
+  expect(() => limits({ maxConections: 1 } as object)).toThrow(
+    expect.objectContaining({
+      code: "ERR_RAP_LIMIT",
+      message: expect.stringContaining('did you mean "maxConnections"?'),
+    }),
+  );
+  expect(() => limits({ bogus: 1 } as object)).toThrow('there is no limit called "bogus"');
+});
+
+test("two limits have another name", () => {
+  expect(limits({ maxConcurrentCalls: 7, maxConcurrentStreams: 3 })).toMatchObject({ maxInFlight: 7, maxStreams: 3 });
+  expect(Object.keys(limits({ maxConcurrentCalls: 7 }))).toEqual(Object.keys(limits()));
+});

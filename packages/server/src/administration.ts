@@ -1,8 +1,8 @@
-import { context, isChannel, type Logger, rpc } from "@rap/core";
+import { context, isChannel, type Logger, rpc, unknownOption } from "@rap/core";
 import { messageOf, RapError } from "@rap/protocol";
 import { describeMethod, type MethodDescription } from "./describe";
 import type { Modules } from "./modules";
-import type { Method, Registry } from "./registry";
+import { isReserved, type Method, type Registry } from "./registry";
 
 /** The group of the functions that show and change what a server has. */
 const GROUP = "registry";
@@ -24,7 +24,7 @@ export interface LoadedOptions {
 /** Registers the private functions of the group `registry`: `list`, and with `modules` also `load` and `reload`. */
 export function registerAdministration(registry: Registry, modules: Modules | undefined, logger: Logger): void {
   const list = rpc({ summary: "everything that the server has" }, () => registry.list().map(describeMethod));
-  registry.register({ list }, { group: GROUP, private: true });
+  registry.registerOwn({ list }, { group: GROUP, private: true });
   if (modules !== undefined) new Loading(registry, modules, logger).register();
 }
 
@@ -43,7 +43,7 @@ class Loading {
 
   register(): void {
     const params = ["module", "name", "options"];
-    this.#registry.register(
+    this.#registry.registerOwn(
       {
         load: rpc({ params, summary: "registers a function of a module" }, this.load.bind(this)),
         reload: rpc({ params, summary: "replaces a function by that of a module, read again" }, this.reload.bind(this)),
@@ -108,15 +108,15 @@ function checked(given: unknown): LoadedOptions {
   if (typeof given !== "object" || Array.isArray(given)) throw invalid("options are a record");
   for (const [option, value] of Object.entries(given)) {
     const type = Object.hasOwn(OPTIONS, option) ? OPTIONS[option as keyof LoadedOptions] : undefined;
-    if (type === undefined) throw invalid(`there is no option ${option}: ${Object.keys(OPTIONS).join(", ")}`);
+    if (type === undefined) throw invalid(unknownOption("registry", option, Object.keys(OPTIONS)).message);
     if (value !== undefined && typeof value !== type) throw invalid(`the option ${option} is a ${type}`);
   }
   return given;
 }
 
 /** The server's own functions stay what they are. */
-function checkGroup(group: string | undefined): void {
-  if (group === GROUP || group?.startsWith("rap.")) {
+function checkGroup(group = "default"): void {
+  if (isReserved(group)) {
     throw new RapError("PERMISSION_DENIED", `the group ${group} is the server's own`);
   }
 }

@@ -10,6 +10,8 @@ import {
   type InheritedOptions,
   isPromise,
   type Logger,
+  type MessageMiddleware,
+  type ProcessorChain,
   type RequestContext,
   runMessageMiddleware,
   type ServerSession,
@@ -364,22 +366,30 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     }
     try {
       const result: unknown = callScope.run(this, invoke, this, args);
-      if (isThenable(result)) {
-        result.then(
-          (value) => this.#succeed(value),
-          (error: unknown) => this.#fail(error),
-        );
-      } else this.#succeed(result);
+      if (isThenable(result)) this.#await(result);
+      else this.#succeed(result);
     } catch (error) {
       this.#fail(error);
     }
   }
 
+  // A method with closures allocates for them also where it needs none, so those stand apart from every call's way.
+
+  #await(result: PromiseLike<unknown>): void {
+    result.then(
+      (value) => this.#succeed(value),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
   /** Runs the function, through the middleware if there is any. Called inside the call's scope. */
   invoke(args: unknown[]): unknown {
     const { messageMiddleware } = this.#connection.server;
-    if (messageMiddleware.length === 0) return this.#invoke(args);
-    return runMessageMiddleware(messageMiddleware, this, args, (changed) => this.#invoke(changed));
+    return messageMiddleware.length === 0 ? this.#invoke(args) : this.#invokeThrough(messageMiddleware, args);
+  }
+
+  #invokeThrough(middleware: readonly MessageMiddleware[], args: unknown[]): unknown {
+    return runMessageMiddleware(middleware, this, args, (changed) => this.#invoke(changed));
   }
 
   /** Runs the function itself, here or in a worker. */
@@ -414,7 +424,11 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     }
     if (streams) throw wrongShape(target, "is not a stream: call it as a plain function (register)");
     const checked = checkResult === undefined ? value : checkResult(value);
-    if (checkResult === undefined || !(checked instanceof Promise)) return this.#reply(checked);
+    if (checkResult !== undefined && checked instanceof Promise) this.#awaitCheck(checked);
+    else this.#reply(checked);
+  }
+
+  #awaitCheck(checked: Promise<unknown>): void {
     checked.then(
       (result) => this.#reply(result),
       (error: unknown) => this.#fail(error),
@@ -423,7 +437,11 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   #reply(value: unknown): void {
     const { processors } = this.#connection.server;
-    if (processors === undefined) return this.#sendReply(value, undefined);
+    if (processors === undefined) this.#sendReply(value, undefined);
+    else this.#process(value, processors);
+  }
+
+  #process(value: unknown, processors: ProcessorChain): void {
     const reply = ({ body, metadata }: Envelope) => this.#sendReply(body, metadata.size > 0 ? metadata : undefined);
     try {
       const message = processors.outbound("onResponse", this.envelope(value, undefined));

@@ -32,7 +32,7 @@ export class Health {
 
   /** Registers `Check`, `Watch` and `List` in the group `rap.health.v1`. */
   register(registry: Registry): void {
-    registry.register(
+    registry.registerOwn(
       {
         Check: (service: unknown = "") => this.#check(String(service)),
         Watch: (service: unknown = "") => this.#watch(String(service), context().signal),

@@ -3,7 +3,7 @@ import { realpath, stat } from "node:fs/promises";
 import { extname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { runInThisContext } from "node:vm";
-import { abortError, unlessAborted } from "@rap/core";
+import { abortError, checkOptions, optionError, unlessAborted } from "@rap/core";
 import { type AnyFn, LIMITS, messageOf, RapError } from "@rap/protocol";
 
 /** What `registry/load` and `registry/reload` may load. */
@@ -39,7 +39,9 @@ export class Modules {
   #loader: Loader | undefined;
 
   /** Throws a TypeError with code `ERR_RAP_OPTION` for a folder that is not there. */
-  constructor({ folders }: LoadOptions) {
+  constructor(options: LoadOptions) {
+    checkOptions("load", options, { folders: true });
+    const { folders } = options;
     if (!Array.isArray(folders) || folders.length === 0) throw optionError("load needs folders: { folders: [path] }");
     this.#realRoots = folders.map(realFolder);
     this.#roots = [...folders.map((folder) => resolve(folder)), ...this.#realRoots];
@@ -154,8 +156,4 @@ function invalid(message: string): RapError {
 
 function quote(text: unknown): string {
   return JSON.stringify(String(text).slice(0, LIMITS.maxNameBytes));
-}
-
-function optionError(message: string): TypeError {
-  return Object.assign(new TypeError(message), { code: "ERR_RAP_OPTION" });
 }

@@ -11,7 +11,7 @@ export function registerReflection(registry: Registry): void {
     const { local } = context().conn;
     return registry.list().filter((method) => local || !method.private);
   };
-  registry.register(
+  registry.registerOwn(
     {
       ListServices: () => ({ groups: [...new Set(visible().map(({ group }) => group))] }),
       Describe: (group: unknown): { methods: MethodDescription[] } => {

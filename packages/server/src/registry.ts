@@ -1,4 +1,12 @@
-import { checkArguments, contractOf, isChannel, type Logger, type MethodOptions, type Token } from "@rap/core";
+import {
+  checkArguments,
+  checkMethodOptions,
+  contractOf,
+  isChannel,
+  type Logger,
+  type MethodOptions,
+  type Token,
+} from "@rap/core";
 import { type AnyFn, type ErrorDef, LIMITS, RapError } from "@rap/protocol";
 import { parameterNames } from "./parameter-names";
 import { type WorkerTask, workerTask } from "./worker";
@@ -55,6 +63,8 @@ export interface Registration {
   readonly key?: string;
   /** Contract of a function that has none of its own. */
   readonly contract?: Readonly<MethodOptions> | undefined;
+  /** The server's own, in one of the groups that are reserved for it. */
+  readonly own?: boolean | undefined;
 }
 
 /** The functions of a server. Default: an empty `Registry` of its own. */
@@ -81,7 +91,7 @@ export class Registry {
    * Options win over the contract that `rpc()` attached, and a `name` over the key. All are registered or none.
    *
    * @throws TypeError with code `ERR_RAP_REGISTER` for what is no function or cannot be called, and for a name that is
-   * missing, malformed or taken.
+   * missing, malformed or taken, or a group that is the server's own; `ERR_RAP_OPTION` for an option that does not exist.
    */
   register(fns: AnyFn | Readonly<Record<string, AnyFn>>, options: MethodOptions = {}): void {
     if (typeof fns === "function") {
@@ -97,6 +107,11 @@ export class Registry {
       throw registerError("the record has no functions of its own (for the methods of a class use registerService)");
     }
     this.add(entries.map(([key, fn]) => ({ fn, kind: kindOf(fn), options, key })));
+  }
+
+  /** Registers functions of the server itself, in a group (`rap.…`, `registry`) that is refused to everybody else. */
+  registerOwn(fns: Readonly<Record<string, AnyFn>>, options: Pick<MethodOptions, "group" | "private">): void {
+    this.add(Object.entries(fns).map(([key, fn]) => ({ fn, kind: "function", options, key, own: true })));
   }
 
   /** Registers a function of one `Channel`. Options, precedence and errors are those of `register`. */
@@ -138,6 +153,7 @@ export class Registry {
       kind,
       options: { ...old.options, ...defined(changes), group, name, private: hidden },
       contract: contractOf(old.fn) ?? old.contract,
+      own: old.own,
     };
     const method = compile(registration, this.#logger);
     this.#methods.set(id, { method, registration });
@@ -166,14 +182,16 @@ export class Registry {
   }
 }
 
-function compile({ fn, kind, options, key, contract }: Registration, logger: Logger): Method {
+function compile({ fn, kind, options, key, contract, own }: Registration, logger: Logger): Method {
   if (typeof fn !== "function") {
     throw registerError(`${key === undefined ? "what is registered" : `"${key}"`} is ${describe(fn)}, not a function`);
   }
+  checkMethodOptions("register()", options);
   const settings: MethodOptions = { ...(contractOf(fn) ?? contract), ...defined(options) };
   const group = settings.group ?? "default";
   const name = settings.name ?? key ?? fn.name;
   checkGroup(group);
+  if (isReserved(group) && !own) throw registerError(`the group "${group}" is the server's own: choose another`);
   checkName(name, group);
   const target = `${group}/${name}`;
   checkCallable(fn, kind, target);
@@ -222,6 +240,11 @@ function checkResult(schema: Schema, value: unknown, target: string, logger: Log
 }
 
 const NAME = /^[\w.$/-]+$/;
+
+/** Whether a group is the server's own: nobody else registers functions there. */
+export function isReserved(group: string): boolean {
+  return group === "registry" || group.startsWith("rap.");
+}
 
 function checkGroup(group: unknown): void {
   if (typeof group !== "string" || !NAME.test(group) || group.includes("/") || group.length > LIMITS.maxNameBytes) {

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import {
   addEvents,
   CLOCK,
@@ -7,6 +6,7 @@ import {
   type ConnMiddleware,
   type Container,
   checkInTime,
+  checkOptions,
   defaultLogger,
   type Host,
   LIMITS,
@@ -17,6 +17,7 @@ import {
   lifecycleEvents,
   type MessageMiddleware,
   type MethodOptions,
+  type OptionNames,
   type Processor,
   ProcessorChain,
   RANDOM,
@@ -33,6 +34,7 @@ import {
   type Clock,
   type Codec,
   GoawayCode,
+  type LimitChanges,
   type Limits,
   limits,
   msgpack,
@@ -44,6 +46,7 @@ import {
 } from "@rap/protocol";
 import {
   type Listener,
+  pemFile,
   type Socket,
   TimerWheel,
   type TlsServerOptions,
@@ -93,7 +96,7 @@ export interface ServerOptions {
   /** Any pino-shaped logger. Default: warnings and errors to standard error. */
   logger?: Logger;
   /** Limits that differ from the defaults. */
-  limits?: Partial<Limits>;
+  limits?: LimitChanges;
   /** Serves `rap.health.v1`: `Check`, `Watch`, `List`. Default true. */
   health?: boolean;
   /** Serves `rap.reflection.v1`, which describes all that the caller may call. Default false. */
@@ -178,7 +181,9 @@ export class Server implements AsyncDisposable, Host {
   #onEmpty: (() => void) | undefined;
   #overdue = false;
 
+  /** Throws a TypeError or RangeError for an option that does not exist, or a value that it cannot have. */
   constructor(options: ServerOptions = {}) {
+    checkOptions("Server", options, SERVER_OPTIONS);
     this.#options = options;
     addEvents(this.#events.beforeStart, options.startEvents);
     addEvents(this.#events.afterStop, options.stopEvents);
@@ -314,6 +319,7 @@ export class Server implements AsyncDisposable, Host {
 
   /** Binds and accepts; resolves with the address once it does. May be called again for another address. */
   async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
+    checkOptions("listen()", options, LISTEN_OPTIONS);
     if (this.#state === "draining" || this.#state === "stopped")
       throw stateError(`a server that is ${this.#state} cannot listen`);
     options.signal?.throwIfAborted();
@@ -545,7 +551,7 @@ export class Server implements AsyncDisposable, Host {
     if (sslCertPath === undefined || sslKeyPath === undefined) {
       throw Object.assign(new TypeError("sslCertPath and sslKeyPath go together"), { code: "ERR_RAP_TLS" });
     }
-    return { ...given, cert: readFileSync(sslCertPath), key: readFileSync(sslKeyPath) };
+    return { ...given, cert: pemFile("sslCertPath", sslCertPath), key: pemFile("sslKeyPath", sslKeyPath) };
   }
 
   /** What the container has for a token, else the default, which is then registered for services to inject. */
@@ -558,6 +564,36 @@ export class Server implements AsyncDisposable, Host {
 }
 
 const INFO = "rap-js/0.1.0";
+
+const SERVER_OPTIONS: OptionNames<ServerOptions> = {
+  host: true,
+  port: true,
+  path: true,
+  tls: true,
+  sslCertPath: true,
+  sslKeyPath: true,
+  startEvents: true,
+  stopEvents: true,
+  signals: true,
+  drainTimeout: true,
+  workers: true,
+  logger: true,
+  limits: true,
+  health: true,
+  reflection: true,
+  load: true,
+  exposeErrors: true,
+  container: true,
+};
+
+const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
+  host: true,
+  port: true,
+  path: true,
+  signal: true,
+  transport: true,
+  address: true,
+};
 
 function loadError(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: "ERR_RAP_LOAD" });

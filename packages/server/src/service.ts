@@ -1,4 +1,4 @@
-import type { Container, MethodOptions } from "@rap/core";
+import { type Container, checkMethodOptions, checkOptions, type MethodOptions, type OptionNames } from "@rap/core";
 import { injectable } from "@rap/core/container";
 import type { AnyFn } from "@rap/protocol";
 import { defined, type Method, type Registration, type Registry } from "./registry";
@@ -10,6 +10,8 @@ export interface ServiceOptions {
   /** Callable from loopback peers only. Default false. */
   private?: boolean;
 }
+
+const OPTIONS: OptionNames<ServiceOptions> = { group: true, private: true };
 
 // biome-ignore lint/suspicious/noExplicitAny: constructors are matched by their instance
 export type Ctor<T = unknown> = abstract new (...args: any[]) => T;
@@ -35,6 +37,7 @@ const declaredByFunction = new WeakMap<object, Declaration>();
 
 /** Makes a class a service, for `server.registerService(Bank)`. It can then be injected and have `@inject` parameters. */
 export function RapService(options: ServiceOptions = {}): ClassDecorator {
+  checkOptions("@RapService()", options, OPTIONS);
   return (target) => {
     services.set(target, options);
     injectable()(target as never);
@@ -56,6 +59,7 @@ export function RapChannel(options: MethodOptions = {}): RapMethodDecorator {
 }
 
 function declare(kind: Method["kind"], options: MethodOptions): RapMethodDecorator {
+  checkMethodOptions(kind === "channel" ? "@RapChannel()" : "@Rpc()", options);
   const declaration = { kind, options };
   const decorator = (
     target: object,
@@ -110,6 +114,7 @@ export function registerService<T>(
   cls: Ctor<T>,
   options: ServiceOptions = {},
 ): void {
+  checkOptions("registerService()", options, OPTIONS);
   if (typeof cls !== "function") throw serviceError(`a class is expected, not ${cls === null ? "null" : typeof cls}`);
   const service = services.get(cls);
   if (service === undefined) throw serviceError(`${cls.name} is not a service: decorate the class with @RapService()`);

@@ -48,7 +48,7 @@ export function newSession(random: Random): ServerSession {
 export function registerSessions(registry: Registry): void {
   // On this server every connection is one of ours.
   const connection = () => context().conn as ServerConnection;
-  registry.register(
+  registry.registerOwn(
     {
       Open: () => connection().openSession(),
       Close: (id: unknown) => connection().closeSession(String(id)),

@@ -3,7 +3,7 @@ import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { deserialize } from "node:v8";
 import { Script } from "node:vm";
-import { abortError, type MethodOptions, rpc } from "@rap/core";
+import { abortError, checkOptions, type MethodOptions, type OptionNames, rpc } from "@rap/core";
 import { type AnyFn, Metadata, type MetadataValue, RapError, type RapErrorInit } from "@rap/protocol";
 import type { Piscina } from "piscina";
 
@@ -83,6 +83,8 @@ export interface WorkerPoolOptions {
   idleTimeout?: number;
 }
 
+const OPTIONS: OptionNames<WorkerPoolOptions> = { maxThreads: true, idleTimeout: true };
+
 /**
  * Threads that run functions off the event loop, one task each at a time; further tasks wait. Nothing is started, nor
  * the library behind it loaded, before the first task. Idle threads do not keep the process alive.
@@ -93,6 +95,7 @@ export class WorkerPool {
   #closed = false;
 
   constructor(options: WorkerPoolOptions = {}) {
+    checkOptions("workers", options, OPTIONS);
     this.#options = options;
   }
 

@@ -124,6 +124,8 @@ export class Connection implements SocketHandler, FrameSink {
   /** No new streams: this side or the peer said goaway. */
   draining = false;
   closed = false;
+  /** It was this side that closed it, in good order. */
+  closedHere = false;
   /** Sessions and the like that need the connection though no call is open: it is not idle then. */
   holds = 0;
   messagesSent = 0;
@@ -332,6 +334,7 @@ export class Connection implements SocketHandler, FrameSink {
       this.outbox.flush();
     }
     this.socket.end();
+    this.closedHere = true;
     this.#finish(
       code === GoawayCode.NO_ERROR || code === GoawayCode.IDLE ? undefined : this.#lost(code, reason),
       code,

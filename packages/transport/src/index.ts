@@ -5,7 +5,7 @@ export type { AcceptOptions } from "./net-listener";
 export type { SocketOptions } from "./net-socket";
 export { Stream, type StreamSink } from "./stream";
 export { type TcpOptions, tcp, type UnixOptions, unix } from "./tcp";
-export { ALPN, type TlsClientOptions, type TlsOptions, type TlsServerOptions, tls } from "./tls";
+export { ALPN, pemFile, type TlsClientOptions, type TlsOptions, type TlsServerOptions, tls } from "./tls";
 export {
   type Address,
   DEFAULT_PORT,

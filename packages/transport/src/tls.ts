@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { isIP, type Socket as RawSocket } from "node:net";
 import type {
   CommonConnectionOptions,
@@ -51,6 +52,16 @@ export const ALPN = "rap/1";
 const node = () => require("node:tls") as typeof import("node:tls");
 
 type SNICallback = NonNullable<TlsServerOptions["SNICallback"]>;
+
+/** Reads a certificate or key. Throws an Error that names the option and the file; its `code` is the system's. */
+export function pemFile(option: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const { code, message } = toError(error) as NodeJS.ErrnoException;
+    throw Object.assign(new Error(`${option}: ${String(path)} cannot be read: ${message}`, { cause: error }), { code });
+  }
+}
 
 /** Sockets over TLS 1.2 or newer on TCP, addresses `tls://host:port` or `raps://host:port`. */
 export function tls(options: TlsOptions = {}): Transport {

@@ -1,0 +1,296 @@
+import { execFileSync } from "node:child_process";
+import { Client } from "@rap/client";
+import { ClientCryptoProcessor } from "@rap/plugin-crypto";
+import { Child } from "./child.mjs";
+import { drain, outcome } from "./crashes.mjs";
+import { MANGLES, mangling } from "./mangle.mjs";
+import { FaultyProxy } from "./proxy.mjs";
+import { ms } from "./report.mjs";
+import { isAnswer, Ledger, token, until } from "./token.mjs";
+
+const KEY = "0123456789abcdef";
+const NEVER = { initial: 600_000, max: 600_000 };
+
+/** What puts other bytes into a message: without encryption nobody could tell. */
+const ALTERING = new Set(["flip", "trunc", "inject"]);
+
+/** A number for each call of this process. */
+let numbers = 0;
+
+async function clientOf(address, crypto, options = {}) {
+  const client = new Client({
+    target: address,
+    reconnect: { initial: 10, max: 50 },
+    keepalive: { interval: 300, timeout: 300 },
+    ...options,
+  });
+  if (crypto) client.loadProcessor([new ClientCryptoProcessor("id", KEY)]);
+  await client.start();
+  return client;
+}
+
+/** F8: frames dropped, doubled, swapped, cut, flipped, and taken from another connection. */
+async function mangled(report, crypto) {
+  const mode = crypto ? "encrypted" : "plain";
+  const server = await Child.start("./server.mjs", crypto ? { crypto: { id: KEY } } : {});
+  const done = { count: 0 };
+  const ledger = new Ledger();
+  const flipped = new Ledger();
+  const deadline = 1_000;
+  let slowest = 0;
+  const jobs = [];
+  for (const name of Object.keys(MANGLES)) {
+    for (const direction of ["up", "down"]) {
+      for (const seed of [1, 2]) jobs.push({ name, direction, seed, p: seed === 1 ? 0.005 : 0.05 });
+    }
+  }
+  const run = async ({ name, direction, seed, p }) => {
+    // What another connection said in that direction at about the same time.
+    const other = {};
+    const faults = { [direction]: { mangle: mangling(name, { p, seed, done, other, after: crypto ? 2 : 1 }) } };
+    const stranger = await FaultyProxy.to(server.hello.port, {
+      [direction]: {
+        mangle: () => (frame) => {
+          other.frame = Buffer.from(frame);
+          return [frame];
+        },
+      },
+    });
+    const second = await clientOf(stranger.address, crypto);
+    const proxy = await FaultyProxy.to(server.hello.port, faults);
+    const client = await clientOf(proxy.address, crypto);
+    const books = ALTERING.has(name) ? flipped : ledger;
+    const echo = client.register("echo", { timeout: deadline });
+    for (let round = 0; round < 10; round++) {
+      const began = performance.now();
+      void second.invokeByName("add", [1, 2]).catch(() => {});
+      await Promise.all(Array.from({ length: 20 }, () => books.call(echo, token(name, numbers++), deadline)));
+      slowest = Math.max(slowest, performance.now() - began);
+    }
+    await client.stop({ graceMs: 0 });
+    await second.stop({ graceMs: 0 });
+    await proxy.close();
+    await stranger.close();
+  };
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: 6 }, async () => {
+      while (next < jobs.length) await run(jobs[next++]);
+    }),
+  );
+  const executions = await server.ask("executions");
+  const quiet = await until(async () => (await server.ask("stats")).connections === 0, 8_000);
+  const { repeated, ranThoughNever } = ledger.audit(executions);
+  const calls = ledger.calls + flipped.calls;
+  report.row(
+    "F8",
+    `${mode}: frames mangled; calls; what they came to`,
+    "",
+    `${done.count}; ${calls}; ${ledger.ok + flipped.ok} right, ${ledger.errorText}`,
+    done.count > 20,
+  );
+  report.equal(
+    "F8",
+    `${mode}: calls that never settled, settled twice, or late`,
+    [ledger.open + flipped.open, ledger.twice + flipped.twice, ledger.late + flipped.late].join(", "),
+    "0, 0, 0",
+  );
+  report.equal(
+    "F8",
+    `${mode}: wrong answers${crypto ? "" : " (without the flipped, cut and injected)"}; calls executed twice; that ran though said not to`,
+    [ledger.wrong + (crypto ? flipped.wrong : 0), repeated, ranThoughNever].join(", "),
+    "0, 0, 0",
+  );
+  if (crypto) {
+    const foreign = executions.filter(([n]) => typeof n !== "number" || n >= numbers).length;
+    report.equal("F8", "encrypted: executions of what nobody sent", foreign + flipped.audit(executions).repeated, 0);
+  }
+  report.atMost("F8", `${mode}: the slowest call, its deadline 1 s`, slowest, deadline + 1_000, ms);
+  report.row(
+    "F8",
+    `${mode}: the server afterwards`,
+    "same process, no connection",
+    `${server.running ? "same process" : "gone"}, ${quiet ? "none" : "some"}`,
+    server.running && quiet,
+  );
+  await server.end();
+}
+
+/** One small session: a plain call, a stream of five items, a channel; what came of each. */
+async function session(client) {
+  const asked = token("session", 1);
+  const items = client.registerGen("items", { timeout: 400 });
+  const talk = client.registerChannel("talk", { timeout: 400 });
+  return Promise.all([
+    outcome(
+      client
+        .register("echo", { timeout: 400 })(asked)
+        .then((answer) => isAnswer(answer, asked)),
+    ),
+    outcome(drain(items("session", 5, 0)).then((count) => count === 5)),
+    outcome(
+      talk(async (channel) => {
+        await channel.write("hello");
+        if ((await channel.readBody()) !== "hello") throw new Error("another's words");
+      }).then(() => true),
+    ),
+  ]);
+}
+
+/** F14: a reset, an end, silence after each byte of a session. */
+async function everyByte(report) {
+  const server = await Child.start("./server.mjs");
+  const recorder = await FaultyProxy.to(server.hello.port);
+  const first = await clientOf(recorder.address, false);
+  await session(first);
+  await first.stop();
+  const length = { ...recorder.seen };
+  await recorder.close();
+  const cases = [];
+  for (const direction of ["up", "down"]) {
+    for (const fault of ["rst", "fin", "stall"]) {
+      // Silence takes as long as the deadline, so only at some.
+      for (let at = 1; at <= length[direction]; at += fault === "stall" ? 17 : 1) cases.push({ direction, fault, at });
+    }
+  }
+  let late = 0;
+  let wrong = 0;
+  let failed = 0;
+  const run = async ({ direction, fault, at }) => {
+    const proxy = await FaultyProxy.to(server.hello.port, { [direction]: { [fault]: at } });
+    const client = new Client({ target: proxy.address, reconnect: NEVER, limits: { handshakeTimeout: 400 } });
+    const began = performance.now();
+    const started = await outcome(client.start());
+    if (started === undefined || started.code === undefined) {
+      const began = performance.now();
+      const outcomes = await session(client);
+      if (performance.now() - began > 1_400) late++;
+      for (const each of outcomes) {
+        if (each.value === false) wrong++;
+        if (each.code !== undefined) failed++;
+        else if (each.value === undefined) wrong++;
+      }
+    } else if (performance.now() - began > 1_400) late++;
+    await client.stop({ graceMs: 0 });
+    await proxy.close();
+  };
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: 16 }, async () => {
+      while (next < cases.length) await run(cases[next++]);
+    }),
+  );
+  report.row(
+    "F14",
+    `reset, end or silence after each byte (${length.up} up, ${length.down} down): cases; calls that failed`,
+    "",
+    `${cases.length}; ${failed}`,
+    failed > 0,
+  );
+  report.equal(
+    "F14",
+    "settled later than deadline + 1 s; wrong, or a cut stream with a clean end",
+    `${late}, ${wrong}`,
+    "0, 0",
+  );
+  const quiet = await until(async () => (await server.ask("stats")).connections === 0, 8_000);
+  report.row(
+    "F14",
+    "the server afterwards",
+    "no connection, no call",
+    quiet ? "none" : JSON.stringify(await server.ask("stats")).slice(0, 150),
+    quiet,
+  );
+  await server.end();
+}
+
+/** F13: bytes one by one, in heaps, slowly. */
+async function cutting(report) {
+  const server = await Child.start("./server.mjs");
+  const size = 30_000;
+  const timed = async (faults, bytes) => {
+    const proxy = await FaultyProxy.to(server.hello.port, { both: faults });
+    const client = await clientOf(proxy.address, false, { keepalive: false });
+    const cpu = server.cpu;
+    const began = performance.now();
+    const blob = await client.invokeByName("blob", [bytes], { timeout: 20_000 });
+    const took = performance.now() - began;
+    const same = blob.length === bytes && blob.every((byte) => byte === 7);
+    const small = await session(client);
+    await client.stop();
+    await proxy.close();
+    return { took, cpu: server.cpu - cpu, same: same && small.every(({ value }) => value === true) };
+  };
+  const whole = await timed({ split: 1 }, size);
+  const twice = await timed({ split: 1 }, 2 * size);
+  report.row(
+    "F13",
+    "one byte at a time: results",
+    "as without",
+    whole.same && twice.same ? "as without" : "others",
+    whole.same && twice.same,
+  );
+  report.atLeast("F13", "one byte at a time: KB a second", Math.round(size / whole.took), 20);
+  report.atMost("F13", "twice the bytes take so many times as long", Number((twice.took / whole.took).toFixed(2)), 2.3);
+  const merged = await timed({ merge: 30 }, 1_000_000);
+  const slow = await timed({ rate: 20_000 }, 20_000);
+  const jitter = await timed({ delay: 20, jitter: 15 }, 1_000_000);
+  const same = merged.same && slow.same && jitter.same;
+  report.row(
+    "F13",
+    "in heaps of 30 ms, 20 kB/s, 20 ± 15 ms late: results",
+    "as without",
+    same ? "as without" : "others",
+    same,
+  );
+  report.atMost("F13", "20 kB at 20 kB/s", slow.took, 2_500, ms);
+  await server.end();
+}
+
+/** F11: the network is gone without a word, in a namespace where it can be taken away. */
+async function halfOpen(report) {
+  try {
+    execFileSync("unshare", ["-n", "ip", "link", "set", "lo", "up"], { stdio: "pipe" });
+  } catch (error) {
+    report.skipped(
+      "F11",
+      "half-open connections",
+      `needs a network namespace: ${String(error.message).split("\n")[0]}`,
+    );
+    return;
+  }
+  const child = await Child.start("./half-open.mjs", {}, { prefix: ["unshare", "-n"] });
+  const result = await child.ask("run");
+  report.atMost(
+    "F11",
+    "a network that is gone: the client's calls have failed (keepalive 1 s + 1 s)",
+    result.client,
+    3_000,
+    ms,
+  );
+  report.equal("F11", "their errors", result.errors, "20 UNAVAILABLE");
+  report.atMost(
+    "F11",
+    "the server has let the connection go, and its functions' signals fired",
+    result.server,
+    3_000,
+    ms,
+  );
+  report.equal("F11", "after it is back: calls executed twice, wrong, settled twice", result.twice, "0, 0, 0");
+  report.row("F11", "after it is back: the next call", "succeeds", `${result.back}`, result.back === 3);
+  await child.end();
+}
+
+/** Faults of the wire: F8, F11, F13, F14. */
+export async function wire(report) {
+  await cutting(report);
+  await mangled(report, false);
+  await mangled(report, true);
+  await everyByte(report);
+  await halfOpen(report);
+  report.skipped(
+    "F12",
+    "one-way loss, 20 % loss, injected resets",
+    "nightly in the plan: needs nftables in a namespace, not part of this run",
+  );
+}
