@@ -108,8 +108,13 @@ describe("limits()", () => {
 
   const refused = (message: string) => expect.objectContaining({ name: "RangeError", code: "ERR_RAP_LIMIT", message });
 
-  test.each(["nope", "constructor", "__proto__x", "maxframebytes"])("knows no limit called %s", (name) => {
-    expect(() => limits({ [name]: 5 })).toThrow(refused(`there is no limit called "${name}"`));
+  test.each([
+    ["nope", ""],
+    ["constructor", ""],
+    ["__proto__x", ""],
+    ["maxframebytes", ': did you mean "maxFrameBytes"?'],
+  ])("knows no limit called %s", (name, hint) => {
+    expect(() => limits({ [name]: 5 })).toThrow(refused(`there is no limit called "${name}"${hint}`));
   });
 
   test.each<[unknown]>([[0], [-1], [NaN], ["5"], [null], [5n], [{}]])("takes no %p", (value) => {
