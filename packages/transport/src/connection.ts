@@ -415,6 +415,9 @@ export class Connection implements SocketHandler, FrameSink {
   frame(kind: number, flags: number, id: number, bytes: Uint8Array, start: number, end: number, owned: boolean): void {
     this.#framesReceived++;
     this.#trace?.("<", kind, flags, id, end - start);
+    if (kind < Kind.OPEN && id !== 0) {
+      throw new Violation(GoawayCode.PROTOCOL_ERROR, `frame kind ${kind}, which is the connection's, on stream ${id}`);
+    }
     if (!this.ready) return this.#frameBeforeReady(kind, bytes, start, end);
     switch (kind) {
       case Kind.OPEN:
