@@ -1,11 +1,31 @@
 import { type ClientScene, clientCases } from "./client-scene";
 import { data, end } from "./frames";
-import { fine, inEveryState, never, ONE_GLITCH, type States, spoken } from "./states";
+import { BAD, fine, HALF, inEveryState, never, ONE_GLITCH, type States, spoken } from "./states";
 
 const ON_CLIENT: States<ClientScene> = {
   "that never was": { set: async () => 98, gives: { ...never, OPEN: "RESET UNIMPLEMENTED" } },
   "that is open": {
     set: async ({ begin }) => (await begin("stream")).id,
+    gives: fine,
+  },
+  "of a plain call that runs": {
+    set: async ({ begin }) => (await begin("unary")).id,
+    gives: fine,
+  },
+  "in the middle of an item": {
+    set: async ({ peer, begin }) => {
+      const { id } = await begin("stream");
+      peer.send(data(id, HALF, { more: true }));
+      return id;
+    },
+    gives: { ...fine, END: BAD },
+  },
+  "that has given an item": {
+    set: async ({ peer, begin }) => {
+      const { id } = await begin("stream");
+      peer.send(data(id, 1));
+      return id;
+    },
     gives: fine,
   },
   "that the server has ended": {

@@ -14,7 +14,9 @@ export class PeerCall {
   /** What the suite sends as the streamed argument, or into the channel. */
   readonly #outgoing = new TransformStream<unknown, unknown>();
   readonly #writer = this.#outgoing.writable.getWriter();
-  #channel: Channel | undefined;
+  /** Resolves with the channel once it is open, with undefined where the call has none. */
+  readonly #channel: Promise<Channel | undefined>;
+  #opened!: (channel: Channel | undefined) => void;
   #mayRead!: () => void;
   readonly #reading: Promise<void>;
 
@@ -26,6 +28,10 @@ export class PeerCall {
       this.#mayRead = resolve;
     });
     if (told.read !== false) this.#mayRead();
+    this.#channel = new Promise((resolve) => {
+      this.#opened = resolve;
+    });
+    if (told.shape !== "channel") this.#opened(undefined);
     this.#writer.closed.catch(() => {});
   }
 
@@ -43,14 +49,17 @@ export class PeerCall {
     switch (instruction.op) {
       case "send": {
         const value = untag(instruction.value);
-        if (this.#channel !== undefined) await this.#channel.write(value);
+        const channel = await this.#channel;
+        if (channel !== undefined) await channel.write(value);
         else this.#writer.write(value).catch(() => {});
         return;
       }
-      case "end":
-        if (this.#channel !== undefined) await this.#channel.end();
+      case "end": {
+        const channel = await this.#channel;
+        if (channel !== undefined) await channel.end();
         else this.#writer.close().catch(() => {});
         return;
+      }
       case "cancel":
         this.#caller.abort();
         return;
@@ -93,7 +102,7 @@ export class PeerCall {
   async #talk(): Promise<void> {
     const { name, options } = this.#options();
     const channel = await this.#client.registerChannel<(channel: Channel) => void>(name, options).open();
-    this.#channel = channel;
+    this.#opened(channel);
     await this.#reading;
     for await (const message of channel) this.#answer({ item: tag(message) });
     this.#answer({ end: true });

@@ -1,6 +1,6 @@
-import { call, channel, end, reset, upload } from "./frames";
+import { call, channel, data, end, reset, upload } from "./frames";
 import { type ServerScene, serverCases } from "./server-scene";
-import { BAD, fine, inEveryState, never, ONE_GLITCH, type States, spoken } from "./states";
+import { BAD, fine, HALF, inEveryState, never, ONE_GLITCH, type States, spoken } from "./states";
 import { until } from "./wait";
 
 const ON_SERVER: States<ServerScene> = {
@@ -11,6 +11,20 @@ const ON_SERVER: States<ServerScene> = {
       return 1;
     },
     gives: { ...fine, RESET: "RESET CANCELLED", HEADERS: BAD },
+  },
+  "of a plain call that runs": {
+    set: async ({ peer }) => {
+      peer.send(call(1, "hang"));
+      return 1;
+    },
+    gives: { ...fine, ...spoken, RESET: "RESET CANCELLED", HEADERS: BAD },
+  },
+  "in the middle of a message": {
+    set: async ({ peer }) => {
+      peer.send(channel(1, "talk"), data(1, HALF, { more: true }));
+      return 1;
+    },
+    gives: { ...fine, END: BAD, RESET: "RESET CANCELLED", HEADERS: BAD },
   },
   "that the peer has ended": {
     set: async ({ peer }) => {

@@ -2,24 +2,36 @@ import { messageOf, systemClock } from "@rap/protocol";
 import { generate } from "selfsigned";
 import type { Bench, Case, Identities } from "./case";
 import { clientAnswers } from "./client-answers";
+import { clientFrames } from "./client-frames";
 import { clientGreetings } from "./client-greetings";
+import { clientLists } from "./client-lists";
 import { clientStates } from "./client-states";
 import { frameVectors } from "./frame-vectors";
+import { matrix } from "./matrix";
 import { serverBombs } from "./server-bombs";
 import { serverCalls } from "./server-calls";
+import { serverFrames } from "./server-frames";
 import { serverGreetings } from "./server-greetings";
+import { serverLists } from "./server-lists";
 import { serverStates } from "./server-states";
 import { type Subject, Unsupported } from "./subject";
+import { valueCases } from "./values";
 
 /** Every case, table by table. */
 export const CASES: readonly Case[] = [
   ...serverGreetings,
   ...serverCalls,
   ...serverStates,
+  ...serverFrames,
+  ...serverLists,
   ...serverBombs,
   ...clientGreetings,
   ...clientAnswers,
   ...clientStates,
+  ...clientFrames,
+  ...clientLists,
+  ...valueCases,
+  ...matrix,
   ...frameVectors,
 ];
 
