@@ -10,15 +10,12 @@ import {
   Flag,
   FrameReader,
   type FrameSink,
-  FramingError,
   GoawayCode,
-  goawayName,
   type Hello,
   Kind,
   type Limits,
   MAX_STREAM_ID,
   OPTIONAL_KIND,
-  type OpenHead,
   openHead,
   openSize,
   PayloadError,
@@ -26,72 +23,26 @@ import {
   RapError,
   readOpen,
   readU32,
-  type SecureLayer,
   SHAPE_SHIFT,
   Shape,
   writeOpen,
   writeU32,
 } from "@rap/protocol";
 import { Bucket } from "./bucket";
-import { Budget } from "./budget";
+import type { ConnectionHost, ConnectionOptions, ConnectionStats } from "./connection-host";
 import { ReceiveWindow, SendWindow } from "./credit";
-import { Handshake, type HandshakeOptions } from "./handshake";
+import { Handshake } from "./handshake";
 import { Keepalive } from "./keepalive";
+import { faultOf, lost } from "./loss";
 import { Outbox, SMALL_BYTES } from "./outbox";
+import { Pressure } from "./pressure";
 import { SealedSocket } from "./sealed-socket";
 import { kept, MIN_FRAGMENT, Stream, type StreamSink } from "./stream";
 import { StreamTable } from "./stream-table";
 import { type FrameTrace, frameTrace } from "./trace";
 import type { Socket, SocketHandler } from "./transport";
-import { atTurnEnd } from "./turn";
 import { Violation } from "./violation";
 import { type TimerWheel, WheelEntry } from "./wheel";
-
-/** What a connection tells the client or server that it belongs to. None of these may throw. */
-export interface ConnectionHost {
-  /** Server: a peer introduced itself. Answer with `accept` or `close`, now or later. */
-  onHello?(connection: Connection, hello: Hello): void;
-  /** The handshake is done: streams may be opened. */
-  onReady?(connection: Connection): void;
-  /**
-   * Server: a call came; `head` has positions in `bytes`, both valid only during the call. Give its sink; throw a
-   * RapError to refuse it (then it counts as never processed).
-   */
-  onOpen?(stream: Stream, head: OpenHead, bytes: Uint8Array): StreamSink;
-  /** The peer takes no new streams. */
-  onGoaway?(connection: Connection, reason: string): void;
-  /** A stream is over on both sides: there is room for another. */
-  onRoom?(connection: Connection): void;
-  /** The connection is over; its streams were told before. `error` says why when it was not a clean end. */
-  onClose(connection: Connection, error: RapError | undefined): void;
-}
-
-export interface ConnectionOptions extends HandshakeOptions {
-  host: ConnectionHost;
-  wheel: TimerWheel;
-  /** Seals all that is sent on the socket; a peer without it is refused. */
-  secure?: SecureLayer | undefined;
-}
-
-/** Numbers of one connection since it began. */
-export interface ConnectionStats {
-  /** Streams that are not over on both sides. */
-  streams: number;
-  opened: number;
-  messagesSent: number;
-  messagesReceived: number;
-  framesSent: number;
-  framesReceived: number;
-  bytesSent: number;
-  bytesReceived: number;
-  pingsSent: number;
-  pingsReceived: number;
-  glitches: number;
-  /** Bytes that the socket has not taken yet. */
-  buffered: number;
-  /** Streams that wait for the connection's credit. */
-  waitingForCredit: number;
-}
 
 const NONE = new Uint8Array(0);
 /** What the fields of OPEN hold. */
@@ -100,10 +51,6 @@ const MAX_STREAM_ARG = 0xff;
 const MAX_TIMEOUT = 0xffffffff;
 const NO_LIMITS_YET = { streamWindowBytes: 0, streamWindowMessages: 0, keepaliveInterval: 0 } as Hello;
 let connections = 0;
-
-/** What peers do not take, and what they began and did not finish, of all connections of the process. */
-const unsent = new Budget<Connection>();
-const unfinished = new Budget<Connection>();
 
 /**
  * Many streams on one socket: handshake, flow control, keepalive, drain. It knows frames and bytes; what the
@@ -154,12 +101,8 @@ export class Connection implements SocketHandler, FrameSink {
   #lastAcceptedId = MAX_STREAM_ID;
   #drainStep: Watch | undefined;
   #pingStrikes = 0;
-  #provoked = 0;
-  #paused = false;
+  readonly #pressure: Pressure;
   #opened = 0;
-  /** Open streams that are channels, and those that are neither channels nor unary. */
-  #channels = 0;
-  #streaming = 0;
   /** Streams that the peer opened and that are not over on both sides. */
   #peerStreams = 0;
   #framesReceived = 0;
@@ -169,10 +112,6 @@ export class Connection implements SocketHandler, FrameSink {
   /** Streams that are over and that the peer may still have aborted before it knew. */
   #mayCross = 0;
   #goaway: { code: number; reason: string } | undefined;
-  /** Bytes of messages that are not whole. */
-  #parts = 0;
-  /** Whether the budgets know of bytes that this connection holds. */
-  #accounted = false;
 
   constructor(socket: Socket, options: ConnectionOptions) {
     const { limits, wheel, role, secure } = options;
@@ -185,7 +124,8 @@ export class Connection implements SocketHandler, FrameSink {
     this.#nextId = role === "client" ? 1 : 2;
     this.#reader = new FrameReader(this, limits.maxHandshakeBytes);
     this.#trace = frameTrace(`${role} ${this.id}`);
-    this.outbox = new Outbox(this.socket, limits.fragmentBytes, this.#trace, () => this.#fallBehind());
+    this.outbox = new Outbox(this.socket, limits.fragmentBytes, this.#trace, () => this.#pressure.fallBehind());
+    this.#pressure = new Pressure(this);
     const { connectionWindowBytes } = limits;
     this.#receiveWindow = new ReceiveWindow(connectionWindowBytes, Number.MAX_SAFE_INTEGER, connectionWindowBytes / 32);
     const now = wheel.now();
@@ -219,7 +159,9 @@ export class Connection implements SocketHandler, FrameSink {
   hasRoom(shape: Shape): boolean {
     if (this.draining || !this.ready || this.#streams.size >= this.peer.maxInFlight) return false;
     if (shape === Shape.UNARY) return true;
-    return shape === Shape.CHANNEL ? this.#channels < this.peer.maxChannels : this.#streaming < this.peer.maxStreams;
+    return shape === Shape.CHANNEL
+      ? this.#streams.channels < this.peer.maxChannels
+      : this.#streams.streaming < this.peer.maxStreams;
   }
 
   /** Server: lets a peer in whose hello came. */
@@ -264,8 +206,6 @@ export class Connection implements SocketHandler, FrameSink {
     stream.sink = sink;
     this.#streams.add(stream);
     this.#opened++;
-    if (shape === Shape.CHANNEL) this.#channels++;
-    else if (shape !== Shape.UNARY) this.#streaming++;
     const flags =
       (shape << SHAPE_SHIFT) | (timeout > 0 ? Flag.DEADLINE : 0) | (metadata === undefined ? 0 : Flag.METADATA);
     const size = openSize(target, timeout, metadata, streamArg);
@@ -336,7 +276,7 @@ export class Connection implements SocketHandler, FrameSink {
     this.socket.end();
     this.closedHere = true;
     this.#finish(
-      code === GoawayCode.NO_ERROR || code === GoawayCode.IDLE ? undefined : this.#lost(code, reason),
+      code === GoawayCode.NO_ERROR || code === GoawayCode.IDLE ? undefined : lost(code, reason),
       code,
       reason,
     );
@@ -346,7 +286,7 @@ export class Connection implements SocketHandler, FrameSink {
   abort(code: GoawayCode, reason: string): void {
     if (this.closed) return;
     this.socket.destroy();
-    this.#finish(this.#lost(code, reason), code, reason);
+    this.#finish(lost(code, reason), code, reason);
   }
 
   ping(): void {
@@ -387,20 +327,12 @@ export class Connection implements SocketHandler, FrameSink {
     const sealed = this.#sealed?.partial ?? 0;
     const partial = this.#reader.partial + sealed;
     this.#keepalive?.read(this.wheel.now(), partial > 0, this.#framesReceived > frames);
-    const held = partial + this.#parts;
-    if (held > 0 || this.#accounted) this.#account(held);
-    this.#pauseIfBehind();
+    this.#pressure.read(partial);
   }
 
   onDrain(): void {
     if (this.closed) return;
-    this.#provoked = 0;
-    unsent.set(this, this.socket.buffered);
-    this.outbox.drained();
-    if (this.#paused && this.socket.buffered < this.limits.writeQueueSoftBytes) {
-      this.#paused = false;
-      this.socket.resume();
-    }
+    this.#pressure.drained();
   }
 
   onClose(error?: Error): void {
@@ -489,12 +421,12 @@ export class Connection implements SocketHandler, FrameSink {
     writeU32(this.outbox.buffer, at + 4, messages);
     // Not at the end of the turn: a reader may be busy with what came for long, and the sender would idle meanwhile.
     if (id !== 0) this.outbox.flush();
-    this.#provoked++;
+    this.#pressure.provoked++;
   }
 
   /** Parts of a message came (or, below 0, are no longer kept). */
   keep(bytes: number): void {
-    this.#parts += bytes;
+    this.#pressure.parts += bytes;
   }
 
   waitForCredit(stream: Stream): void {
@@ -515,8 +447,6 @@ export class Connection implements SocketHandler, FrameSink {
     stream.detach();
     if (!stream.peerReset) this.#mayCross++;
     if ((stream.id & 1) !== (this.#nextId & 1)) this.#peerStreams--;
-    if (stream.shape === Shape.CHANNEL) this.#channels--;
-    else if (stream.shape !== Shape.UNARY) this.#streaming--;
     this.#host.onRoom?.(this);
     if (this.draining && this.#streams.size === 0) this.#endIfDrained();
   }
@@ -577,13 +507,11 @@ export class Connection implements SocketHandler, FrameSink {
     this.#opened++;
     const stream = new Stream(this, id, head.shape, true);
     this.#streams.add(stream);
-    if (head.shape === Shape.CHANNEL) this.#channels++;
-    else if (head.shape !== Shape.UNARY) this.#streaming++;
     try {
       if (id > this.#lastAcceptedId || this.#host.onOpen === undefined) throw this.#refusal();
       stream.sink = this.#host.onOpen(stream, head, bytes);
     } catch (error) {
-      this.#provoked++;
+      this.#pressure.provoked++;
       const refusal = RapError.from(error);
       stream.reset(refusal);
       if (refusal.reason === REFUSED && !this.#refusals.take(this.wheel.now())) {
@@ -663,7 +591,7 @@ export class Connection implements SocketHandler, FrameSink {
     if (!this.#pings.take(this.wheel.now()) && ++this.#pingStrikes > this.limits.pingStrikes) {
       throw new Violation(GoawayCode.TOO_MANY_PINGS, "too many pings");
     }
-    this.#provoked++;
+    this.#pressure.provoked++;
     this.outbox.frame(Kind.PONG, 0, 0, bytes.subarray(start, end));
   }
 
@@ -711,78 +639,22 @@ export class Connection implements SocketHandler, FrameSink {
     this.#finish(this.ready ? undefined : this.#lostBy(undefined), GoawayCode.NO_ERROR, "");
   }
 
-  #pauseIfBehind(): void {
-    const { buffered } = this.socket;
-    if (buffered > this.limits.writeQueueHardBytes) {
-      this.abort(GoawayCode.SLOW_CONSUMER, `${buffered} bytes wait for a peer that does not take them`);
-      return;
-    }
-    // Nobody would say when to read on.
-    if (!this.outbox.blocked) {
-      this.#provoked = 0;
-      return;
-    }
-    // A client that stopped reading could wait for a server that stopped reading: only one side may.
-    const slow = this.role === "server" && buffered > this.limits.writeQueueSoftBytes;
-    if (this.#paused || (!slow && this.#provoked <= this.limits.maxUnsentReplies)) return;
-    this.#paused = true;
-    this.socket.pause();
-  }
-
-  /** Tells the budget of unfinished messages; over it, whoever began first has to go. */
-  #account(held: number): void {
-    unfinished.set(this, held);
-    this.#accounted = held > 0;
-    while (unfinished.held > this.limits.processReceiveBytes) {
-      unfinished.oldest()!.abort(GoawayCode.ENHANCE_YOUR_CALM, "unfinished messages take too much memory");
-    }
-  }
-
-  /** The peer takes less than it is sent. Over the budget of all connections, the one that is most behind has to go. */
-  #fallBehind(): void {
-    if (this.closed) return;
-    unsent.set(this, this.socket.buffered);
-    if (unsent.held <= this.limits.processWriteQueueBytes) return;
-    // Whoever is sending just now must not be interrupted by the end of another connection.
-    atTurnEnd(() => {
-      while (unsent.held > this.limits.processWriteQueueBytes) {
-        unsent.largest()!.abort(GoawayCode.SLOW_CONSUMER, "bytes that peers do not take need too much memory");
-      }
-    });
-  }
-
+  /** What a peer sent cannot be borne, or our own code failed: the connection ends, and nothing else. */
   #fault(error: unknown): void {
     this.#reader.stop();
-    if (error instanceof Violation) this.close(error.code, error.message);
-    else if (error instanceof FramingError) {
-      const code = error.problem === "PREAMBLE" ? GoawayCode.HANDSHAKE_FAILED : GoawayCode.FRAME_TOO_LARGE;
-      this.close(code, error.message);
-    } else if (error instanceof PayloadError || (error as { code?: unknown })?.code === "ERR_RAP_METADATA") {
-      this.close(GoawayCode.PROTOCOL_ERROR, (error as Error).message);
-    } else if ((error as Error)?.name === "CodecError") {
-      this.close(GoawayCode.PROTOCOL_ERROR, `an error that cannot be read: ${(error as Error).message}`);
-    } else {
-      this.abort(GoawayCode.INTERNAL, `a fault of rap: ${String((error as Error)?.stack ?? error)}`);
-    }
+    const { code, reason } = faultOf(error);
+    if (code === GoawayCode.INTERNAL) this.abort(code, reason);
+    else this.close(code, reason);
   }
 
   #lostBy(error: Error | undefined): RapError {
     if (this.#goaway !== undefined) {
       const { code, reason } = this.#goaway;
-      return this.#lost(code as GoawayCode, reason, error, "the peer closed the connection");
+      return lost(code as GoawayCode, reason, error, "the peer closed the connection");
     }
-    if (error !== undefined) return this.#lost(GoawayCode.NO_ERROR, error.message, error, "the connection was lost");
+    if (error !== undefined) return lost(GoawayCode.NO_ERROR, error.message, error, "the connection was lost");
     const when = this.ready ? "" : " before the handshake was done";
-    return this.#lost(GoawayCode.NO_ERROR, `the peer closed it${when}`, undefined, "the connection was lost");
-  }
-
-  #lost(code: GoawayCode, reason: string, cause?: Error, what = "the connection was closed"): RapError {
-    const name = code === GoawayCode.NO_ERROR ? "" : ` (${goawayName(code)})`;
-    return new RapError("UNAVAILABLE", `${what}${name}: ${reason}`, {
-      origin: "transport",
-      reason: code === GoawayCode.NO_ERROR ? undefined : goawayName(code),
-      ...(cause !== undefined && { cause }),
-    });
+    return lost(GoawayCode.NO_ERROR, `the peer closed it${when}`, undefined, "the connection was lost");
   }
 
   /** The end, however it came: every stream is told, every timer is gone. */
@@ -794,7 +666,6 @@ export class Connection implements SocketHandler, FrameSink {
     this.wheel.remove(this.#handshakeWatch);
     if (this.#drainStep !== undefined) this.wheel.remove(this.#drainStep);
     this.#keepalive?.stop();
-    unsent.set(this, 0);
     const streams = this.#streams.list();
     this.#streams.clear();
     this.#waiting?.clear();
@@ -804,9 +675,9 @@ export class Connection implements SocketHandler, FrameSink {
       stream.remoteDone = true;
       stream.pending = [];
       stream.detach();
-      sink?.onReset(error ?? this.#lost(code as GoawayCode, reason || "it was closed"));
+      sink?.onReset(error ?? lost(code as GoawayCode, reason || "it was closed"));
     }
-    unfinished.set(this, 0);
+    this.#pressure.end();
     this.#host.onClose(this, error);
   }
 }

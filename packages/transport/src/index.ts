@@ -1,5 +1,6 @@
 export { Bucket } from "./bucket";
-export { Connection, type ConnectionHost, type ConnectionOptions, type ConnectionStats, REFUSED } from "./connection";
+export { Connection, REFUSED } from "./connection";
+export type { ConnectionHost, ConnectionOptions, ConnectionStats } from "./connection-host";
 export { type MemoryOptions, type MemoryTransport, memory } from "./memory";
 export type { AcceptOptions } from "./net-listener";
 export type { SocketOptions } from "./net-socket";

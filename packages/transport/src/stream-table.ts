@@ -1,3 +1,4 @@
+import { Shape } from "@rap/protocol";
 import type { Stream } from "./stream";
 
 /** Places of a ring at first, and at most. Powers of two. */
@@ -14,6 +15,9 @@ export class StreamTable {
   #mask = FEW - 1;
   readonly #old = new Map<number, Stream>();
   size = 0;
+  /** How many of them are channels, and how many neither channels nor unary. */
+  channels = 0;
+  streaming = 0;
 
   get(id: number): Stream | undefined {
     const stream = this.#ring[(id >>> 1) & this.#mask];
@@ -22,7 +26,7 @@ export class StreamTable {
   }
 
   add(stream: Stream): void {
-    this.size++;
+    this.#count(stream, 1);
     let place = (stream.id >>> 1) & this.#mask;
     while (this.#ring[place] !== undefined && this.#ring.length < MANY) {
       this.#grow();
@@ -38,7 +42,7 @@ export class StreamTable {
     const place = (stream.id >>> 1) & this.#mask;
     if (this.#ring[place] === stream) this.#ring[place] = undefined;
     else if (!this.#old.delete(stream.id)) return false;
-    this.size--;
+    this.#count(stream, -1);
     return true;
   }
 
@@ -52,6 +56,14 @@ export class StreamTable {
     this.#ring.fill(undefined);
     this.#old.clear();
     this.size = 0;
+    this.channels = 0;
+    this.streaming = 0;
+  }
+
+  #count({ shape }: Stream, one: 1 | -1): void {
+    this.size += one;
+    if (shape === Shape.CHANNEL) this.channels += one;
+    else if (shape !== Shape.UNARY) this.streaming += one;
   }
 
   #grow(): void {

@@ -1,0 +1,51 @@
+import type { Hello, OpenHead, RapError, SecureLayer } from "@rap/protocol";
+import type { Connection } from "./connection";
+import type { HandshakeOptions } from "./handshake";
+import type { Stream, StreamSink } from "./stream";
+import type { TimerWheel } from "./wheel";
+
+/** What a connection tells the client or server that it belongs to. None of these may throw. */
+export interface ConnectionHost {
+  /** Server: a peer introduced itself. Answer with `accept` or `close`, now or later. */
+  onHello?(connection: Connection, hello: Hello): void;
+  /** The handshake is done: streams may be opened. */
+  onReady?(connection: Connection): void;
+  /**
+   * Server: a call came; `head` has positions in `bytes`, both valid only during the call. Give its sink; throw a
+   * RapError to refuse it (then it counts as never processed).
+   */
+  onOpen?(stream: Stream, head: OpenHead, bytes: Uint8Array): StreamSink;
+  /** The peer takes no new streams. */
+  onGoaway?(connection: Connection, reason: string): void;
+  /** A stream is over on both sides: there is room for another. */
+  onRoom?(connection: Connection): void;
+  /** The connection is over; its streams were told before. `error` says why when it was not a clean end. */
+  onClose(connection: Connection, error: RapError | undefined): void;
+}
+
+export interface ConnectionOptions extends HandshakeOptions {
+  host: ConnectionHost;
+  wheel: TimerWheel;
+  /** Seals all that is sent on the socket; a peer without it is refused. */
+  secure?: SecureLayer | undefined;
+}
+
+/** Numbers of one connection since it began. */
+export interface ConnectionStats {
+  /** Streams that are not over on both sides. */
+  streams: number;
+  opened: number;
+  messagesSent: number;
+  messagesReceived: number;
+  framesSent: number;
+  framesReceived: number;
+  bytesSent: number;
+  bytesReceived: number;
+  pingsSent: number;
+  pingsReceived: number;
+  glitches: number;
+  /** Bytes that the socket has not taken yet. */
+  buffered: number;
+  /** Streams that wait for the connection's credit. */
+  waitingForCredit: number;
+}
