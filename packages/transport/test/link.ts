@@ -15,7 +15,8 @@ import {
   Shape,
 } from "@rap/protocol";
 import { ManualClock } from "@rap/testing";
-import { Connection, type ConnectionHost, type ConnectionOptions } from "../src/connection";
+import { Connection } from "../src/connection";
+import type { ConnectionHost, ConnectionOptions } from "../src/connection-host";
 import { type MemoryTransport, memory } from "../src/memory";
 import type { Stream, StreamSink } from "../src/stream";
 import type { Socket } from "../src/transport";
