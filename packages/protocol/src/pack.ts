@@ -1,6 +1,5 @@
 import { Encoder, ExtData, encodeDateToTimeSpec, encodeTimeSpecToTimestamp } from "@msgpack/msgpack";
 import { CodecError, OWNED_BYTES } from "./codec";
-import { DirectWriter } from "./direct-writer";
 import type { MsgpackEngine } from "./engine";
 import { BIGINT, MAP, SET, TIMESTAMP, UNDEFINED } from "./extension";
 import type { ScanLimits } from "./scan";
@@ -17,9 +16,7 @@ const NOTHING = new ExtData(UNDEFINED, Uint8Array.of(0));
 export class Pack {
   readonly #limits: ScanLimits;
   readonly #engine: MsgpackEngine | undefined;
-  readonly #direct: DirectWriter;
   #encoder = newEncoder();
-  #busy = false;
 
   /** Where the walk is: the containers around the current value, and the key or index taken in each of them. */
   readonly #around: (object | undefined)[] = [];
@@ -31,38 +28,17 @@ export class Pack {
   constructor(limits: ScanLimits, engine?: MsgpackEngine) {
     this.#limits = limits;
     this.#engine = engine;
-    this.#direct = new DirectWriter(limits);
   }
 
-  /** As `Codec.encode`. */
+  /** As `Codec.encode`, but may be called only when no other call is under way. */
   encode(value: unknown, root = "value"): Uint8Array {
-    // A getter in the value may use the codec itself.
-    if (this.#busy) return new Pack(this.#limits).encode(value, root);
-    this.#busy = true;
-    try {
-      return this.#writeDirectly(value) ?? own(this.#encode(value, root));
-    } finally {
-      this.#busy = false;
-    }
-  }
-
-  #writeDirectly(value: unknown): Uint8Array | undefined {
-    try {
-      return this.#direct.write(value);
-    } catch {
-      // A getter threw. The walk meets it again, and knows its path.
-      return undefined;
-    }
-  }
-
-  #encode(value: unknown, root: string): Uint8Array {
     this.#depth = 0;
     try {
       const replaced = this.#replace(value, 0);
-      if (this.#engine !== undefined && replaced === value) return this.#engine.encode(value);
+      if (this.#engine !== undefined && replaced === value) return own(this.#engine.encode(value));
       const bytes = this.#write(replaced, 0);
       if (bytes.buffer.byteLength > MAX_KEPT_BUFFER) this.#encoder = newEncoder();
-      return bytes;
+      return own(bytes);
     } catch (cause) {
       const path = root + this.#path();
       if (cause instanceof Refusal) throw new CodecError(cause.reason, path);

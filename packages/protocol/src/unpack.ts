@@ -1,11 +1,7 @@
 import { Decoder, decodeTimestampExtension } from "@msgpack/msgpack";
-import { directBytes, readDirect, UNREAD } from "./direct-reader";
 import type { MsgpackEngine } from "./engine";
 import { BIGINT, MAP, TIMESTAMP, UNDEFINED } from "./extension";
 import { Scan, type ScanLimits } from "./scan";
-
-/** A binary value that is at least this part of an owned message is a view of it: copying less keeps little alive. */
-const MIN_SHARE = 1 / 4;
 
 // Extension types that stand for an inexact value in a repaired copy. The scan lets no peer send them.
 const WIDE_INTEGER = 100;
@@ -20,10 +16,6 @@ const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 export class Unpack {
   readonly #scan: Scan;
   readonly #engine: MsgpackEngine | undefined;
-  readonly #limits: ScanLimits;
-
-  /** Bytes of a message up to which it may be read directly. */
-  readonly #direct: number;
 
   /** `Decoder` is not re-entrant, so each level of Maps and Sets inside one another has its own. */
   readonly #decoders: Decoder[] = [];
@@ -38,17 +30,11 @@ export class Unpack {
   constructor(limits: ScanLimits, engine?: MsgpackEngine) {
     this.#scan = new Scan(limits);
     this.#engine = engine;
-    this.#limits = limits;
-    this.#direct = directBytes(limits);
   }
 
-  /** As `Codec.decode`. */
-  decode(bytes: Uint8Array, start: number, end: number, owned: boolean): unknown {
-    this.#minView = owned ? (end - start) * MIN_SHARE : Infinity;
-    if (end - start <= this.#direct) {
-      const value = readDirect(bytes, start, end, this.#limits, this.#minView);
-      if (value !== UNREAD) return value;
-    }
+  /** As `Codec.decode`, with the size from which on binary values are views of `bytes` in the place of `owned`. */
+  decode(bytes: Uint8Array, start: number, end: number, minView: number): unknown {
+    this.#minView = minView;
     this.#scan.check(bytes, start, end);
     this.#binary = this.#scan.binary;
     this.#level = 0;
