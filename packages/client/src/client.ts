@@ -36,6 +36,8 @@ import {
   toMetadata,
 } from "@rap/protocol";
 import {
+  type EndReason,
+  Ends,
   parseAddress,
   pemFile,
   TimerWheel,
@@ -95,6 +97,10 @@ export interface ClientStats {
   waiting: number;
   /** Entries of the timer wheel: deadlines and one watch per connection. */
   timers: number;
+  /** Calls that failed as `maxQueuedCalls` were waiting. Not there while there was none. */
+  refused?: number;
+  /** Connections that ended otherwise than by a close, by the reason. Not there while there was none. */
+  ended?: Readonly<Partial<Record<EndReason, number>>>;
 }
 
 type Kind = "unary" | "stream" | "channel";
@@ -151,6 +157,8 @@ export class Client implements AsyncDisposable {
       metadata: toMetadata(options.metadata),
       health: options.health === true ? "" : options.health === false ? undefined : options.health,
       timeout: checkedTimeout(options.timeout) ?? table.timeout,
+      ends: new Ends(),
+      refused: 0,
       emit: (event: ClientEvent, detail: object) => this.#emit(event, detail),
     };
     this.#core = Object.assign(core, { pool: undefined as never as Pool, processors: undefined, secure: undefined });
@@ -359,12 +367,16 @@ export class Client implements AsyncDisposable {
 
   stats(): ClientStats {
     const { connections, sessions } = this.#pool;
+    const { refused } = this.#core;
+    const ended = this.#core.ends.counts();
     const waiting = [...sessions].reduce((sum, session) => sum + session.waiting, this.#pool.waiting);
     return {
       connections: connections.length,
       inFlight: connections.reduce((sum, { streams }) => sum + streams, 0),
       waiting,
       timers: this.#core.wheel.size,
+      ...(refused > 0 && { refused }),
+      ...(Object.keys(ended).length > 0 && { ended }),
     };
   }
 

@@ -112,6 +112,7 @@ export class Endpoint implements ConnectionHost {
   }
 
   onClose(connection: Connection, error: RapError | undefined): void {
+    this.#core.ends.add(error);
     if (this.#leaving.delete(connection)) {
       this.#pool.serve();
       return;

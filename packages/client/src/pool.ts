@@ -10,7 +10,7 @@ import {
   type SecureLayer,
   type Shape,
 } from "@rap/protocol";
-import type { Connection, TimerWheel, Transport } from "@rap/transport";
+import type { Connection, Ends, TimerWheel, Transport } from "@rap/transport";
 import { leastInFlight } from "./balancer";
 import type { Waiting } from "./call-queue";
 import { Endpoint } from "./endpoint";
@@ -37,6 +37,10 @@ export interface ClientCore {
   readonly health: string | undefined;
   /** The default timeout of calls with one result. */
   readonly timeout: number;
+  /** How connections ended. */
+  readonly ends: Ends;
+  /** Calls that were refused as too many waited. */
+  refused: number;
   emit(event: ClientEvent, detail: { address: string; error?: RapError; reason?: string }): void;
 }
 
@@ -119,7 +123,7 @@ export class Pool {
     }
     if (this.#stopped) throw stopped();
     if (!call.waitsForReady && !this.#alive) throw this.#unreachable();
-    this.#waiting.add(call, this.#core.limits);
+    this.#waiting.add(call, this.#core);
     for (const endpoint of this.#endpoints) endpoint.wake();
   }
 

@@ -158,7 +158,7 @@ export class ClientSession implements Session {
 
   /** Lets a call wait for room. Throws RapError when too many do already. */
   enqueue(call: Waiting): void {
-    this.#waiting.add(call, this.#connection.limits);
+    this.#waiting.add(call, this.core);
   }
 
   /** There may be room on the connection, or the connection may be gone. */

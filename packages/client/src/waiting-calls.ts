@@ -13,9 +13,10 @@ export class WaitingCalls {
     return this.#unary.size + this.#streams.size + this.#channels.size;
   }
 
-  /** Lets a call wait. Throws RESOURCE_EXHAUSTED when as many calls wait as may. */
-  add(call: Waiting, { maxQueuedCalls }: Limits): void {
-    if (this.size >= maxQueuedCalls) {
+  /** Lets a call wait. Throws RESOURCE_EXHAUSTED, and counts it, when as many calls wait as may. */
+  add(call: Waiting, client: { readonly limits: Limits; refused: number }): void {
+    if (this.size >= client.limits.maxQueuedCalls) {
+      client.refused++;
       throw new RapError("RESOURCE_EXHAUSTED", `${this.size} calls wait already`, { maybeExecuted: false });
     }
     this.push(call);

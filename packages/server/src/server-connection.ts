@@ -28,7 +28,7 @@ import { ServerCall } from "./answer";
 import { type FailureOptions, failureOf } from "./failure";
 import { limitedLogger } from "./peer-log";
 import type { Method } from "./registry";
-import type { ServerCore } from "./server";
+import type { Refusal, ServerCore } from "./server";
 import { newSession, Sessions } from "./sessions";
 
 /** One accepted connection: what handlers see of it, and the count of what runs on it. */
@@ -119,7 +119,9 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
 
   openSession(): string {
     this.#sessions ??= new Sessions();
-    const id = this.#sessions.open(this.server.random, this.server.limits.maxSessions);
+    const { random, limits, refused } = this.server;
+    if (this.#sessions.size >= limits.maxSessions) refused.maxSessions++;
+    const id = this.#sessions.open(random, limits.maxSessions);
     this.wire.holds++;
     return id;
   }
@@ -235,22 +237,26 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
 
   #take(shape: Shape): void {
     const { limits } = this.server;
-    if (this.#inFlight >= limits.maxInFlight)
-      throw refused(REFUSED, `this connection has ${limits.maxInFlight} calls in flight`);
+    if (this.#inFlight >= limits.maxInFlight) throw this.#refused("maxInFlight", "calls in flight");
     if (this.server.inFlight >= limits.maxServerInFlight) {
+      this.server.refused.maxServerInFlight++;
       throw refused("OVERLOADED", "the server is at its limit of calls");
     }
     if (shape === Shape.CHANNEL) {
-      if (this.#channels >= limits.maxChannels)
-        throw refused(REFUSED, `this connection has ${limits.maxChannels} channels open`);
+      if (this.#channels >= limits.maxChannels) throw this.#refused("maxChannels", "channels open");
       this.#channels++;
     } else if (shape !== Shape.UNARY) {
-      if (this.#streams >= limits.maxStreams)
-        throw refused(REFUSED, `this connection has ${limits.maxStreams} streams open`);
+      if (this.#streams >= limits.maxStreams) throw this.#refused("maxStreams", "streams open");
       this.#streams++;
     }
     this.#inFlight++;
     this.server.inFlight++;
+  }
+
+  /** A call beyond a limit that the peer was told. */
+  #refused(limit: Refusal, of: string): RapError {
+    this.server.refused[limit]++;
+    return refused(REFUSED, `this connection has ${this.server.limits[limit]} ${of}`);
   }
 }
 

@@ -45,6 +45,8 @@ import {
   systemRandom,
 } from "@rap/protocol";
 import {
+  type EndReason,
+  Ends,
   type Listener,
   pemFile,
   type Socket,
@@ -130,11 +132,21 @@ export interface ServerStats {
   handshakes: number;
   /** Connections that were turned away as they were accepted, by the limit that did it, or `filtered`. */
   rejected: Readonly<Record<Rejection, number>>;
+  /** Calls and sessions that were refused, by the limit that did it. */
+  refused: Readonly<Record<Refusal, number>>;
+  /**
+   * Connections that ended otherwise than by a close, by the reason: `FRAME_TOO_LARGE`, `SLOW_FRAME`, `SLOW_CONSUMER`,
+   * `TOO_MANY_PINGS`, `TOO_MANY_GLITCHES`, `ENHANCE_YOUR_CALM`, `HANDSHAKE_FAILED` … Only those that there were.
+   */
+  ended: Readonly<Partial<Record<EndReason, number>>>;
   /** Calls whose function has not finished. */
   inFlight: number;
   /** Entries of the timer wheel: deadlines and one watch per connection. */
   timers: number;
 }
+
+/** The limits by which calls and sessions are refused. */
+export type Refusal = "maxInFlight" | "maxStreams" | "maxChannels" | "maxSessions" | "maxServerInFlight";
 
 /** What connections need of their server. */
 export interface ServerCore extends FailureOptions {
@@ -153,6 +165,7 @@ export interface ServerCore extends FailureOptions {
   /** What makes connections secure, if one of the processors does. */
   secure: SecureLayer | undefined;
   inFlight: number;
+  readonly refused: Record<Refusal, number>;
   left(connection: ServerConnection, error: RapError | undefined): void;
 }
 
@@ -174,6 +187,7 @@ export class Server implements AsyncDisposable, Host {
   readonly #processors = new ProcessorChain();
   /** All that was loaded, in that order. */
   readonly #parts: (Lifecycle | Processor)[] = [];
+  readonly #ends = new Ends();
   #listeners: Listener[] = [];
   #state: ServerState = "idle";
   #starting: Promise<{ host: string; port: number }> | undefined;
@@ -218,6 +232,7 @@ export class Server implements AsyncDisposable, Host {
       processors: undefined,
       secure: undefined,
       inFlight: 0,
+      refused: { maxInFlight: 0, maxStreams: 0, maxChannels: 0, maxSessions: 0, maxServerInFlight: 0 },
       left: (connection, error) => this.#left(connection, error),
     };
   }
@@ -424,11 +439,13 @@ export class Server implements AsyncDisposable, Host {
   }
 
   stats(): ServerStats {
-    const { admission, inFlight, wheel } = this.#core;
+    const { admission, inFlight, refused, wheel } = this.#core;
     return {
       connections: this.#connections.size,
       handshakes: admission.counts.handshakes,
       rejected: { ...admission.rejected },
+      refused: { ...refused },
+      ended: this.#ends.counts(),
       inFlight,
       timers: wheel.size,
     };
@@ -517,6 +534,7 @@ export class Server implements AsyncDisposable, Host {
 
   #left(connection: ServerConnection, error: RapError | undefined): void {
     this.#connections.delete(connection);
+    this.#ends.add(error);
     if (!connection.seat.held) this.#core.admission.leave(connection.seat);
     if (error !== undefined) {
       this.#logger.debug({ peer: connection.remoteAddress, connection: connection.id }, error.message);

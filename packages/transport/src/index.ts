@@ -1,6 +1,7 @@
 export { Bucket } from "./bucket";
 export { Connection, REFUSED } from "./connection";
 export type { ConnectionHost, ConnectionOptions, ConnectionStats } from "./connection-host";
+export { type EndReason, Ends } from "./ends";
 export { type MemoryOptions, type MemoryTransport, memory } from "./memory";
 export type { AcceptOptions } from "./net-listener";
 export type { SocketOptions } from "./net-socket";

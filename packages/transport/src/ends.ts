@@ -1,0 +1,22 @@
+import { GoawayCode, type RapError } from "@rap/protocol";
+
+/** Why a connection was ended, or lost to a limit: the names of goaway codes. */
+export type EndReason = Exclude<keyof typeof GoawayCode, "NO_ERROR" | "IDLE">;
+
+/** How many connections ended, by the reason. A peer that says why it went counts too; one that just went does not. */
+export class Ends {
+  readonly #counts = new Map<EndReason, number>();
+
+  /** A connection is over. */
+  add(error: RapError | undefined): void {
+    const reason = error?.reason;
+    // A peer's goaway may have any number.
+    if (reason === undefined || !Object.hasOwn(GoawayCode, reason)) return;
+    this.#counts.set(reason as EndReason, (this.#counts.get(reason as EndReason) ?? 0) + 1);
+  }
+
+  /** Those reasons that there were. */
+  counts(): Readonly<Partial<Record<EndReason, number>>> {
+    return Object.fromEntries(this.#counts);
+  }
+}
