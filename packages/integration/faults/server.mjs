@@ -73,7 +73,7 @@ server.register({
 server.registerChannel(async function talk(channel) {
   for await (const message of channel) await channel.write(message);
 });
-if (crypto !== undefined) server.loadProcessor([new ServerCryptoProcessor(crypto)]);
+if (crypto !== undefined) server.loadProcessor([new ServerCryptoProcessor(crypto, { now: () => Date.now() })]);
 
 const delay = monitorEventLoopDelay({ resolution: 5 });
 delay.enable();

@@ -475,9 +475,9 @@ export class Server implements AsyncDisposable, Host {
       for (const connection of [...this.#connections]) connection.abortCalls(error);
       await this.#empty(this.#core.limits.abortGrace, undefined);
       for (const { wire } of [...this.#connections]) {
-        // Who has taken nothing so far would not hear a goodbye either, and its socket would wait for it once more.
-        if (wire.socket.buffered > 0) wire.abort(GoawayCode.NO_ERROR, "the server is down");
-        else wire.close(GoawayCode.NO_ERROR, "the server is down");
+        wire.close(GoawayCode.NO_ERROR, "the server is down");
+        // Who has not ended by now would not answer this either, and its socket would wait for it once more.
+        wire.socket.destroy();
       }
     }
     await this.#core.workers.close();
