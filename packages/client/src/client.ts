@@ -2,7 +2,6 @@ import {
   addEvents,
   CLOCK,
   CODEC,
-  type Container,
   callScope,
   checkInTime,
   checkOptions,
@@ -25,9 +24,7 @@ import {
   type AnyFn,
   type Awaitable,
   type Channel,
-  type LimitChanges,
   limits,
-  type MetadataInit,
   msgpack,
   RapError,
   Shape,
@@ -47,6 +44,7 @@ import {
   tls,
   unix,
 } from "@rap/transport";
+import { type ClientOptions, checkClientOptions } from "./client-options";
 import { type Interceptor, intercept } from "./interceptor";
 import { CALL_OPTIONS, type CallOptions, mergeOptions } from "./options";
 import { type ClientCore, type ClientEvent, Pool } from "./pool";
@@ -56,38 +54,6 @@ import { RemoteStream, StreamCall } from "./remote-stream";
 import { type CallArguments, isSource, UnaryCall } from "./send";
 import { openSession, type Session } from "./session";
 import { type Target, targetOf } from "./target";
-
-export interface ClientOptions {
-  /** Addresses to call: `"tcp://host:port"`, `"tls://host:port"`, `"unix:/path"`. More can be added with `addConn`. */
-  target?: string | readonly string[];
-  /** TLS to every `host:port`, with Node's own option names. The host's name is verified. Minimum TLS 1.2. */
-  tls?: TlsClientOptions;
-  /** File of the certificate to trust, instead of `tls`. */
-  sslCertPath?: string;
-  /** Run before the client connects; one that throws keeps it from starting. */
-  startEvents?: readonly LifecycleEvent[];
-  /** Run after the client has stopped; one that throws is reported as a warning. */
-  stopEvents?: readonly LifecycleEvent[];
-  /** Milliseconds a call with one result may take. Default 30 000. */
-  timeout?: number;
-  /** Pings while calls are open and nothing comes; false for none. Default `{ interval: 30_000, timeout: 10_000 }`. */
-  keepalive?: { interval?: number; timeout?: number } | false;
-  /** Milliseconds before the first and between later tries to reconnect, at most. Default `{ initial: 200, max: 30_000 }`. */
-  reconnect?: { initial?: number; max?: number };
-  /**
-   * Asks every server for its health, and sends no new calls to one that does not serve: `true` for the server as a
-   * whole, or the name of a service. Default false.
-   */
-  health?: boolean | string;
-  /** Sent with the handshake; the server sees it on the connection. */
-  metadata?: MetadataInit;
-  /** Limits that differ from the defaults. */
-  limits?: LimitChanges;
-  /** Further ways to connect, by the scheme of an address. */
-  transports?: readonly Transport[];
-  /** Where codec, clock and randomness come from if they are registered there. */
-  container?: Container;
-}
 
 export interface ClientStats {
   connections: number;
@@ -156,7 +122,7 @@ export class Client implements AsyncDisposable {
       info: "rap-js/0.1.0",
       metadata: toMetadata(options.metadata),
       health: options.health === true ? "" : options.health === false ? undefined : options.health,
-      timeout: checkedTimeout(options.timeout) ?? table.timeout,
+      timeout: options.timeout ?? table.timeout,
       ends: new Ends(),
       refused: 0,
       emit: (event: ClientEvent, detail: object) => this.#emit(event, detail),
@@ -550,41 +516,6 @@ const REMOTE_OPTIONS: OptionNames<CallOptions & { group?: string; name?: string 
   group: true,
   name: true,
 };
-
-const CLIENT_OPTIONS: OptionNames<ClientOptions & PlannedClientOptions> = {
-  target: true,
-  tls: true,
-  sslCertPath: true,
-  startEvents: true,
-  stopEvents: true,
-  timeout: true,
-  health: true,
-  keepalive: true,
-  reconnect: true,
-  metadata: true,
-  limits: true,
-  transports: true,
-  container: true,
-  balancer: true,
-  pool: true,
-  retry: true,
-  retryBudget: true,
-};
-
-/** Options whose names are kept for what is to come: taken, and without effect. */
-type PlannedClientOptions = { balancer?: unknown; pool?: unknown; retry?: unknown; retryBudget?: unknown };
-
-function checkClientOptions(options: ClientOptions): void {
-  checkOptions("Client", options, CLIENT_OPTIONS);
-  const { keepalive = {}, reconnect = {} } = options;
-  if (keepalive !== false) checkOptions("keepalive", keepalive, { interval: true, timeout: true });
-  checkOptions("reconnect", reconnect, { initial: true, max: true });
-}
-
-function checkedTimeout(timeout: unknown): number | undefined {
-  if (timeout === undefined || (typeof timeout === "number" && timeout > 0)) return timeout as number | undefined;
-  throw invalid("ERR_RAP_OPTION", `timeout must be a positive number of milliseconds, not ${String(timeout)}`);
-}
 
 function invalid(code: string, message: string): TypeError {
   return Object.assign(new TypeError(message), { code });

@@ -17,7 +17,8 @@ export {
   RapError,
   type Stream,
 } from "@rap/protocol";
-export { Client, type ClientOptions, type ClientStats, safe, withCallOptions } from "./client";
+export { Client, type ClientStats, safe, withCallOptions } from "./client";
+export type { ClientOptions } from "./client-options";
 export type { Interceptor, OutgoingCall } from "./interceptor";
 export type { CallOptions } from "./options";
 export type { ClientEvent } from "./pool";

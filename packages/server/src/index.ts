@@ -37,12 +37,7 @@ export type { MethodDescription } from "./describe";
 export type { HealthStatus } from "./health";
 export type { LoadOptions } from "./modules";
 export { type Method, REGISTRY, Registry } from "./registry";
-export {
-  type ListenOptions,
-  Server,
-  type ServerOptions,
-  type ServerState,
-  type ServerStats,
-} from "./server";
+export { Server, type ServerState, type ServerStats } from "./server";
+export type { ListenOptions, ServerOptions } from "./server-options";
 export { RapChannel, RapService, Rpc } from "./service";
 export { type WorkerPoolOptions, worker } from "./worker";

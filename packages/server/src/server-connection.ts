@@ -28,7 +28,7 @@ import { ServerCall } from "./answer";
 import { type FailureOptions, failureOf } from "./failure";
 import { limitedLogger } from "./peer-log";
 import type { Method } from "./registry";
-import type { Refusal, ServerCore } from "./server";
+import type { Refusal, ServerCore } from "./server-core";
 import { newSession, Sessions } from "./sessions";
 
 /** One accepted connection: what handlers see of it, and the count of what runs on it. */

@@ -6,7 +6,6 @@ import {
   type ConnMiddleware,
   type Container,
   checkInTime,
-  checkOptions,
   defaultLogger,
   type Host,
   LIMITS,
@@ -17,7 +16,6 @@ import {
   lifecycleEvents,
   type MessageMiddleware,
   type MethodOptions,
-  type OptionNames,
   type Processor,
   ProcessorChain,
   RANDOM,
@@ -32,15 +30,12 @@ import {
   type Awaitable,
   type Channel,
   type Clock,
-  type Codec,
   GoawayCode,
-  type LimitChanges,
   type Limits,
   limits,
   msgpack,
   type Random,
   RapError,
-  type SecureLayer,
   systemClock,
   systemRandom,
 } from "@rap/protocol";
@@ -60,71 +55,18 @@ import {
 import { registerAdministration } from "./administration";
 import { Admission, type Rejection } from "./admission";
 import { Dispatcher } from "./dispatcher";
-import type { FailureOptions } from "./failure";
 import { Health } from "./health";
-import { type LoadOptions, Modules } from "./modules";
+import { Modules } from "./modules";
 import { guardedLogger } from "./peer-log";
 import { registerReflection } from "./reflection";
 import { REGISTRY, Registry } from "./registry";
 import { ServerConnection } from "./server-connection";
+import type { Refusal, ServerCore } from "./server-core";
+import { checkListenOptions, checkServerOptions, type ListenOptions, type ServerOptions } from "./server-options";
 import { type Ctor, registerService, type ServiceOptions } from "./service";
 import { registerSessions } from "./sessions";
 import { untilSignal } from "./signals";
-import { WorkerPool, type WorkerPoolOptions } from "./worker";
-
-export interface ServerOptions {
-  /** Address to listen on. Default `"127.0.0.1"`. */
-  host?: string;
-  /** Port to listen on, 0 for any free one. Default 9000. */
-  port?: number;
-  /** Unix socket to listen on instead of a port. */
-  path?: string;
-  /** Serves TLS, with Node's own option names; `requestCert` and `ca` make it mutual. Minimum TLS 1.2. */
-  tls?: TlsServerOptions;
-  /** File of the certificate chain, instead of `tls`. */
-  sslCertPath?: string;
-  /** File of the private key, instead of `tls`. */
-  sslKeyPath?: string;
-  /** Run before the server listens; one that throws keeps it from starting. */
-  startEvents?: readonly LifecycleEvent[];
-  /** Run after the server has stopped; one that throws is logged. */
-  stopEvents?: readonly LifecycleEvent[];
-  /** Signals on which `runForever` drains; false for none. Default SIGINT and SIGTERM. */
-  signals?: readonly NodeJS.Signals[] | false;
-  /** Milliseconds that running calls have when the server stops. Default 30 000. */
-  drainTimeout?: number;
-  /** Threads of functions with the option `worker`. Default: one per core, each ends after 30 s without work. */
-  workers?: WorkerPoolOptions;
-  /** Any pino-shaped logger. Default: warnings and errors to standard error. */
-  logger?: Logger;
-  /** Limits that differ from the defaults. */
-  limits?: LimitChanges;
-  /** Serves `rap.health.v1`: `Check`, `Watch`, `List`. Default true. */
-  health?: boolean;
-  /** Serves `rap.reflection.v1`, which describes all that the caller may call. Default false. */
-  reflection?: boolean;
-  /**
-   * Lets local callers load functions from modules in these folders while the server runs, by the private functions
-   * `registry/load` and `registry/reload`. That is code which runs in this process: the folders must not be writable
-   * for anybody who may not run code here. Default: neither function is there.
-   */
-  load?: LoadOptions;
-  /** Sends message and stack of any error to the caller. For development; default false. */
-  exposeErrors?: boolean;
-  /** Where services are resolved from, and codec, clock, logger … if they are registered there. */
-  container?: Container;
-}
-
-export interface ListenOptions {
-  host?: string;
-  port?: number;
-  path?: string;
-  /** Stops the server when it fires. */
-  signal?: AbortSignal;
-  /** Another way to accept connections, with an address of its scheme: `createTestPair` listens in memory. */
-  transport?: Transport;
-  address?: string;
-}
+import { WorkerPool } from "./worker";
 
 export interface ServerStats {
   connections: number;
@@ -143,30 +85,6 @@ export interface ServerStats {
   inFlight: number;
   /** Entries of the timer wheel: deadlines and one watch per connection. */
   timers: number;
-}
-
-/** The limits by which calls and sessions are refused. */
-export type Refusal = "maxInFlight" | "maxStreams" | "maxChannels" | "maxSessions" | "maxServerInFlight";
-
-/** What connections need of their server. */
-export interface ServerCore extends FailureOptions {
-  readonly limits: Limits;
-  readonly clock: Clock;
-  readonly wheel: TimerWheel;
-  readonly codecs: readonly Codec[];
-  readonly info: string;
-  readonly dispatcher: Dispatcher;
-  readonly admission: Admission;
-  readonly workers: WorkerPool;
-  readonly connMiddleware: readonly ConnMiddleware[];
-  readonly messageMiddleware: readonly MessageMiddleware[];
-  /** undefined while none looks at messages: then nothing on a call's way asks for them. */
-  processors: ProcessorChain | undefined;
-  /** What makes connections secure, if one of the processors does. */
-  secure: SecureLayer | undefined;
-  inFlight: number;
-  readonly refused: Record<Refusal, number>;
-  left(connection: ServerConnection, error: RapError | undefined): void;
 }
 
 export type ServerState = "idle" | "starting" | "listening" | "draining" | "stopped";
@@ -197,7 +115,7 @@ export class Server implements AsyncDisposable, Host {
 
   /** Throws a TypeError or RangeError for an option that does not exist, or a value that it cannot have. */
   constructor(options: ServerOptions = {}) {
-    checkOptions("Server", options, SERVER_OPTIONS);
+    checkServerOptions(options);
     this.#options = options;
     addEvents(this.#events.beforeStart, options.startEvents);
     addEvents(this.#events.afterStop, options.stopEvents);
@@ -334,7 +252,7 @@ export class Server implements AsyncDisposable, Host {
 
   /** Binds and accepts; resolves with the address once it does. May be called again for another address. */
   async listen(options: ListenOptions = {}): Promise<{ host: string; port: number }> {
-    checkOptions("listen()", options, LISTEN_OPTIONS);
+    checkListenOptions(options);
     if (this.#state === "draining" || this.#state === "stopped")
       throw stateError(`a server that is ${this.#state} cannot listen`);
     options.signal?.throwIfAborted();
@@ -582,36 +500,6 @@ export class Server implements AsyncDisposable, Host {
 }
 
 const INFO = "rap-js/0.1.0";
-
-const SERVER_OPTIONS: OptionNames<ServerOptions> = {
-  host: true,
-  port: true,
-  path: true,
-  tls: true,
-  sslCertPath: true,
-  sslKeyPath: true,
-  startEvents: true,
-  stopEvents: true,
-  signals: true,
-  drainTimeout: true,
-  workers: true,
-  logger: true,
-  limits: true,
-  health: true,
-  reflection: true,
-  load: true,
-  exposeErrors: true,
-  container: true,
-};
-
-const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
-  host: true,
-  port: true,
-  path: true,
-  signal: true,
-  transport: true,
-  address: true,
-};
 
 function loadError(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: "ERR_RAP_LOAD" });

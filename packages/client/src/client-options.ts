@@ -1,0 +1,69 @@
+import { type Container, checkOptions, type LifecycleEvent, type OptionNames, optionError } from "@rap/core";
+import type { LimitChanges, MetadataInit } from "@rap/protocol";
+import type { TlsClientOptions, Transport } from "@rap/transport";
+
+export interface ClientOptions {
+  /** Addresses to call: `"tcp://host:port"`, `"tls://host:port"`, `"unix:/path"`. More can be added with `addConn`. */
+  target?: string | readonly string[];
+  /** TLS to every `host:port`, with Node's own option names. The host's name is verified. Minimum TLS 1.2. */
+  tls?: TlsClientOptions;
+  /** File of the certificate to trust, instead of `tls`. */
+  sslCertPath?: string;
+  /** Run before the client connects; one that throws keeps it from starting. */
+  startEvents?: readonly LifecycleEvent[];
+  /** Run after the client has stopped; one that throws is reported as a warning. */
+  stopEvents?: readonly LifecycleEvent[];
+  /** Milliseconds a call with one result may take. Default 30 000. */
+  timeout?: number;
+  /** Pings while calls are open and nothing comes; false for none. Default `{ interval: 30_000, timeout: 10_000 }`. */
+  keepalive?: { interval?: number; timeout?: number } | false;
+  /** Milliseconds before the first and between later tries to reconnect, at most. Default `{ initial: 200, max: 30_000 }`. */
+  reconnect?: { initial?: number; max?: number };
+  /**
+   * Asks every server for its health, and sends no new calls to one that does not serve: `true` for the server as a
+   * whole, or the name of a service. Default false.
+   */
+  health?: boolean | string;
+  /** Sent with the handshake; the server sees it on the connection. */
+  metadata?: MetadataInit;
+  /** Limits that differ from the defaults. */
+  limits?: LimitChanges;
+  /** Further ways to connect, by the scheme of an address. */
+  transports?: readonly Transport[];
+  /** Where codec, clock and randomness come from if they are registered there. */
+  container?: Container;
+}
+
+const CLIENT_OPTIONS: OptionNames<ClientOptions & PlannedClientOptions> = {
+  target: true,
+  tls: true,
+  sslCertPath: true,
+  startEvents: true,
+  stopEvents: true,
+  timeout: true,
+  health: true,
+  keepalive: true,
+  reconnect: true,
+  metadata: true,
+  limits: true,
+  transports: true,
+  container: true,
+  balancer: true,
+  pool: true,
+  retry: true,
+  retryBudget: true,
+};
+
+/** Options whose names are kept for what is to come: taken, and without effect. */
+type PlannedClientOptions = { balancer?: unknown; pool?: unknown; retry?: unknown; retryBudget?: unknown };
+
+/** Throws a TypeError (`ERR_RAP_OPTION`) for an option that no client has, or a timeout that is none. */
+export function checkClientOptions(options: ClientOptions): void {
+  checkOptions("Client", options, CLIENT_OPTIONS);
+  const { keepalive = {}, reconnect = {}, timeout } = options;
+  if (keepalive !== false) checkOptions("keepalive", keepalive, { interval: true, timeout: true });
+  checkOptions("reconnect", reconnect, { initial: true, max: true });
+  if (timeout !== undefined && !(typeof timeout === "number" && timeout > 0)) {
+    throw optionError(`timeout must be a positive number of milliseconds, not ${String(timeout)}`);
+  }
+}

@@ -1,0 +1,32 @@
+import type { ConnMiddleware, MessageMiddleware, ProcessorChain } from "@rap/core";
+import type { Clock, Codec, Limits, RapError, SecureLayer } from "@rap/protocol";
+import type { TimerWheel } from "@rap/transport";
+import type { Admission } from "./admission";
+import type { Dispatcher } from "./dispatcher";
+import type { FailureOptions } from "./failure";
+import type { ServerConnection } from "./server-connection";
+import type { WorkerPool } from "./worker";
+
+/** The limits by which calls and sessions are refused. */
+export type Refusal = "maxInFlight" | "maxStreams" | "maxChannels" | "maxSessions" | "maxServerInFlight";
+
+/** What connections need of their server. */
+export interface ServerCore extends FailureOptions {
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly wheel: TimerWheel;
+  readonly codecs: readonly Codec[];
+  readonly info: string;
+  readonly dispatcher: Dispatcher;
+  readonly admission: Admission;
+  readonly workers: WorkerPool;
+  readonly connMiddleware: readonly ConnMiddleware[];
+  readonly messageMiddleware: readonly MessageMiddleware[];
+  /** undefined while none looks at messages: then nothing on a call's way asks for them. */
+  processors: ProcessorChain | undefined;
+  /** What makes connections secure, if one of the processors does. */
+  secure: SecureLayer | undefined;
+  inFlight: number;
+  readonly refused: Record<Refusal, number>;
+  left(connection: ServerConnection, error: RapError | undefined): void;
+}
