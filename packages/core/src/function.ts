@@ -62,7 +62,7 @@ const CHANNEL = Symbol.for("rap.channel");
  * Attaches a contract to a plain function: `rpc({ input: [z.int(), z.int()] }, (a, b) => a + b)`. The function stays
  * what it was and is called directly in tests, without any check. After the arguments that have a schema only
  * streamed ones may follow. A function that has a contract already keeps it: a copy that does the same is returned.
- * Throws a TypeError if `fn` is not a function, or for an option that does not exist.
+ * Throws a TypeError if `fn` is not a function; an option that does not exist is refused where the function is registered.
  */
 export function rpc<
   const I extends readonly StandardSchemaV1[],
@@ -71,7 +71,6 @@ export function rpc<
 >(options: MethodOptions & { input: I }, fn: F): F;
 export function rpc<F extends AnyFn>(options: MethodOptions & { input?: undefined }, fn: F): F;
 export function rpc(options: MethodOptions, fn: AnyFn): AnyFn {
-  checkMethodOptions("rpc()", options);
   return mark(fn, CONTRACT, Object.freeze({ ...options }));
 }
 

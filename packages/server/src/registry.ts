@@ -186,8 +186,10 @@ function compile({ fn, kind, options, key, contract, own }: Registration, logger
   if (typeof fn !== "function") {
     throw registerError(`${key === undefined ? "what is registered" : `"${key}"`} is ${describe(fn)}, not a function`);
   }
+  const attached = contractOf(fn) ?? contract;
   checkMethodOptions("register()", options);
-  const settings: MethodOptions = { ...(contractOf(fn) ?? contract), ...defined(options) };
+  if (attached !== undefined) checkMethodOptions("rpc()", attached);
+  const settings: MethodOptions = { ...attached, ...defined(options) };
   const group = settings.group ?? "default";
   const name = settings.name ?? key ?? fn.name;
   checkGroup(group);

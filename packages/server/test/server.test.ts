@@ -30,7 +30,7 @@ describe("an option that does not exist is refused where it is given, by the nam
     );
     expect(() => server.register({ sum }, wrong)).toThrow(meant("private"));
     expect(() => server.registerChannel(async () => {}, wrong)).toThrow(meant("private"));
-    expect(() => rpc(wrong, sum)).toThrow(meant('rpc() has no option "privat"'));
+    expect(() => server.register(rpc(wrong, (a: number) => a))).toThrow(meant('rpc() has no option "privat"'));
     expect(() => Rpc(wrong)).toThrow(meant('@Rpc() has no option "privat"'));
     expect(() => RapService(wrong)).toThrow(meant('@RapService() has no option "privat"'));
     expect(() => server.registerService(class {}, wrong)).toThrow(meant('registerService() has no option "privat"'));
