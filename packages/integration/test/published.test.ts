@@ -14,6 +14,9 @@ interface Manifest {
   engines?: Record<string, string>;
   repository?: { directory?: string };
   publishConfig?: Record<string, unknown>;
+  scripts?: Record<string, string>;
+  dependencies?: Record<string, string>;
+  optionalDependencies?: Record<string, string>;
 }
 
 /** Files that a package is published with beside its sources and what is built of them. */
@@ -71,5 +74,12 @@ describe.each(published)("%s", (name) => {
     const folders = new Set((DATA[name] ?? []).map((file) => dirname(file)));
     expect(own.files).toEqual(["dist", "src", ...folders, "!**/*.tsbuildinfo"]);
     expect(own.publishConfig).toEqual({ access: "public", provenance: true });
+  });
+
+  test("runs nothing when it is installed, and what it needs comes of the registry", () => {
+    const hooks = ["preinstall", "install", "postinstall", "prepare", "preprepare", "postprepare"];
+    expect(hooks.filter((hook) => hook in (own.scripts ?? {}))).toEqual([]);
+    const versions = Object.values({ ...own.dependencies, ...own.optionalDependencies });
+    expect(versions.filter((version) => !/^[\^~]?\d/.test(version))).toEqual([]);
   });
 });
