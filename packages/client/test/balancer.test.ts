@@ -2,6 +2,7 @@ import { expect, test } from "@jest/globals";
 import { Shape } from "@rap/protocol";
 import { Server } from "@rap/server";
 import { memory } from "@rap/transport";
+import fc from "fast-check";
 import { leastInFlight } from "../src/balancer";
 import { Client } from "../src/client";
 import type { Endpoint } from "../src/endpoint";
@@ -30,6 +31,33 @@ test("addresses without a connection, or without room for that shape, are passed
   expect(leastInFlight(list, Shape.CHANNEL)).toBe(list[2]!.connection);
   expect(leastInFlight(endpoints(undefined), Shape.UNARY)).toBeUndefined();
   expect(leastInFlight([], Shape.UNARY)).toBeUndefined();
+});
+
+const seed = Date.now() % 2 ** 31;
+
+test(`whatever is called and ends, only who has room is picked, and of those the least busy (seed ${seed})`, () => {
+  const step = fc.record({ what: fc.constantFrom("call", "call", "end", "lose", "gain"), which: fc.nat(4) });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200, size: "max" }), (steps) => {
+      const up = [true, true, true, true, true];
+      const streams = [0, 0, 0, 0, 0];
+      for (const { what, which } of steps) {
+        if (what === "lose" || what === "gain") {
+          up[which] = what === "gain";
+          streams[which] = 0;
+        } else if (what === "end") streams[which] = Math.max(0, streams[which]! - 1);
+        else {
+          const list = endpoints(...streams.map((count, i) => (up[i] ? { streams: count } : undefined)));
+          const picked = list.findIndex(({ connection }) => connection === leastInFlight(list, Shape.UNARY));
+          const open = streams.filter((_, i) => up[i]);
+          if (open.length === 0) expect(leastInFlight(list, Shape.UNARY)).toBeUndefined();
+          else expect([up[picked], streams[picked]]).toEqual([true, Math.min(...open)]);
+          if (up[picked]) streams[picked]!++;
+        }
+      }
+    }),
+    { seed, numRuns: 500 },
+  );
 });
 
 test("calls that are open at the same time are spread over all servers alike", async () => {

@@ -1,5 +1,6 @@
 import { channel, defaultLogger, type MethodOptions, rpc } from "@rap/core";
 import type { AnyFn } from "@rap/protocol";
+import fc from "fast-check";
 import * as z from "zod";
 import { Registry } from "../src/registry";
 
@@ -257,4 +258,27 @@ describe("a registered method", () => {
     expect(lines).toMatchObject([{ level: "error", method: "default/sum", issues: [{ path: "items.0.secret" }] }]);
     expect(JSON.stringify(lines)).not.toContain("s3cret");
   });
+});
+
+const seed = Date.now() % 2 ** 31;
+
+test(`any text is a name under which a function is found, or is refused in words (seed ${seed})`, () => {
+  const text = fc.oneof(
+    fc.string({ unit: "binary", maxLength: 300 }),
+    fc.stringMatching(/^[\w.$/-]{1,300}$/),
+    fc.constantFrom("__proto__", "constructor", "toString", "then", "rap.health.v1", "", "a/b"),
+  );
+  fc.assert(
+    fc.property(text, text, (name, group) => {
+      const { registry } = setUp();
+      try {
+        registry.register(sum, { name, group });
+        expect(registry.list().map((method) => [method.group, method.name])).toEqual([[group, name]]);
+      } catch (error) {
+        expect(error).toEqual(registerError(/./));
+        expect(registry.list()).toEqual([]);
+      }
+    }),
+    { seed, numRuns: 2_000 },
+  );
 });

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { isLoopback } from "../src/peer";
 import { formatAddress, parseAddress } from "../src/transport";
 
@@ -73,4 +74,42 @@ test.each([
   ["", false],
 ])("whether %s is loopback: %s", (address, loopback) => {
   expect(isLoopback(address)).toBe(loopback);
+});
+
+const seed = Date.now() % 2 ** 31;
+
+test(`any text is read as an address, which is written and read the same, or is refused in words (seed ${seed})`, () => {
+  const part = fc.constantFrom(
+    "tcp",
+    "tls",
+    "rap",
+    "unix",
+    "memory",
+    ":",
+    "//",
+    "[",
+    "]",
+    "::1",
+    "host",
+    "/",
+    "9000",
+    "@",
+    "?",
+  );
+  const text = fc.oneof(
+    fc.string({ unit: "binary" }),
+    fc.array(part, { maxLength: 8 }).map((parts) => parts.join("")),
+  );
+  fc.assert(
+    fc.property(text, (address) => {
+      try {
+        const parts = parseAddress(address);
+        if (parts.scheme !== "tcp" && parts.scheme !== "tls") return;
+        expect(parseAddress(formatAddress(parts.scheme, parts.host, parts.port))).toEqual(parts);
+      } catch (error) {
+        expect(error).toMatchObject({ name: "TypeError", code: "ERR_RAP_ADDRESS" });
+      }
+    }),
+    { seed, numRuns: 5_000 },
+  );
 });
