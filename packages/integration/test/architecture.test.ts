@@ -44,8 +44,8 @@ const OWNERS: Readonly<Record<string, { uses: readonly string[]; because: string
   "transport/src/tls.ts": { uses: ["performance.now"], because: "stamps openedAt, before the TLS handshake" },
   "transport/src/connection.ts": { uses: ["performance.now"], because: "counts its handshake from openedAt" },
   "transport/src/net-socket.ts": {
-    uses: ["process.nextTick"],
-    because: "closes as node:net does, never within start()",
+    uses: ["process.nextTick", "setImmediate"],
+    because: "closes as node:net does, never within start(), and lets others have their turn before it reads on",
   },
   "plugin-crypto/src/freshness.ts": {
     uses: ["Date.now"],

@@ -49,6 +49,8 @@ const NONE = new Uint8Array(0);
 const MAX_TARGET_BYTES = 0xffff;
 const MAX_STREAM_ARG = 0xff;
 const MAX_TIMEOUT = 0xffffffff;
+/** Frames of one read after which others have their turn: a peer that floods must not have the event loop to itself. */
+const MANY_FRAMES = 500;
 const NO_LIMITS_YET = { streamWindowBytes: 0, streamWindowMessages: 0, keepaliveInterval: 0 } as Hello;
 let connections = 0;
 
@@ -328,6 +330,7 @@ export class Connection implements SocketHandler, FrameSink {
     const partial = this.#reader.partial + sealed;
     this.#keepalive?.read(this.wheel.now(), partial > 0, this.#framesReceived > frames);
     this.#pressure.read(partial);
+    if (this.#framesReceived - frames > MANY_FRAMES) this.socket.breathe?.();
   }
 
   onDrain(): void {

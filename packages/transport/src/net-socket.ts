@@ -26,6 +26,8 @@ export class NetSocket implements Socket {
   #error: Error | undefined;
   #closeTimer: Timer | undefined;
   #paused = false;
+  /** Reads on in the next turn. */
+  #breathing = false;
   /** `write` returned false and `onDrain` has not followed. */
   #behind = false;
   /** Destroyed by us: bytes that are already read must not be delivered any more. */
@@ -113,8 +115,21 @@ export class NetSocket implements Socket {
 
   resume(): void {
     this.#paused = false;
-    if (this.#handler !== undefined) this.#raw.resume();
+    if (this.#handler !== undefined && !this.#breathing) this.#raw.resume();
   }
+
+  /** Node reads up to 32 times 64 KiB from one socket before it looks at the next. */
+  breathe(): void {
+    if (this.#breathing || this.#paused) return;
+    this.#breathing = true;
+    this.#raw.pause();
+    setImmediate(this.#readOn);
+  }
+
+  readonly #readOn = (): void => {
+    this.#breathing = false;
+    if (!this.#paused) this.#raw.resume();
+  };
 
   end(): void {
     if (this.#closeTimer !== undefined || this.#raw.destroyed) return;
