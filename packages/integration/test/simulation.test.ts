@@ -8,8 +8,8 @@ const FRESH = 1_000_000 + (Date.now() % 1_000_000);
 
 describe("in a simulated network", () => {
   test.each([
-    ["known", 1, 80],
-    ["new", FRESH, 40],
+    ["known", 1, 40],
+    ["new", FRESH, 20],
   ])(
     "every promise is kept, whatever befalls (%s seeds from %i on)",
     async (_, from, seeds) => {
