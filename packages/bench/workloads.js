@@ -12,7 +12,7 @@ const crowd = {
 const large = (size) => ({ maxMessageBytes: size + KiB });
 
 /** At most so much of what takes long or has many points. */
-const brief = { rounds: 3, ms: 1_000 };
+const brief = { rounds: 3 };
 
 /** Who is shown where every contender would be too many. */
 const few = ["rap", "l2", "l2b", "grpc", "birpc", "socketio", "nats", "fastify"];
