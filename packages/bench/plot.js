@@ -111,8 +111,9 @@ function round(value) {
 }
 
 function svg(height, parts) {
+  const title = "<title>Results of rap's benchmark</title>";
   const background = `<rect width="${WIDTH}" height="${height}" fill="white"/>`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" ${FONT} fill="#222">\n${[background, ...parts].join("\n")}\n</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" ${FONT} fill="#222">\n${[title, background, ...parts].join("\n")}\n</svg>\n`;
 }
 
 module.exports = { plots };
