@@ -64,7 +64,7 @@ async function showCampaign(from: number, seeds: number, processes: number): Pro
 
 /** Some of the seeds, in a process of their own. */
 function runPart(from: number, seeds: number): Promise<Campaign> {
-  const args = [...process.execArgv, process.argv[1]!, "--part", "--from", String(from), "--seeds", String(seeds)];
+  const args = [...process.argv.slice(1, 3), "--part", "--from", String(from), "--seeds", String(seeds)];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {

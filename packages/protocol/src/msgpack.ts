@@ -58,7 +58,7 @@ const MIN_SHARE = 1 / 4;
 
 /**
  * Nearly all values are written and read directly. The general ways, and `@msgpack/msgpack` behind them, are loaded when
- * the first value needs them: a fifth of the time that loading `@rap/client` takes.
+ * the first value needs them: a twelfth of the time that loading `@rap/client` takes.
  */
 class Msgpack {
   readonly #limits: CodecLimits;
