@@ -35,7 +35,7 @@ class Load {
 }
 
 /** A stream of so many items, which is whole or says so. */
-async function wholeStream(items, caller, count, gap) {
+export async function wholeStream(items, caller, count, gap) {
   let next = 0;
   for await (const { caller: whose, i } of items(caller, count, gap)) {
     if (whose !== caller || i !== next++) throw new Error("another's item, or a gap");
