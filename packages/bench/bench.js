@@ -7,7 +7,7 @@ const { contenders } = require("./contenders");
 const { install } = require("./peers/install");
 const { plots } = require("./plot");
 const { line, report, summary } = require("./report");
-const { paceOf, rounds } = require("./schedule");
+const { expected, paceOf, rounds, roundsOf } = require("./schedule");
 const { workloads } = require("./workloads");
 
 /** `only` and `contenders` are what is measured if the command does not say. */
@@ -47,21 +47,23 @@ async function main() {
 
   const takers = (workload) =>
     measured.filter(({ name, skip }) => (workload.only?.includes(name) ?? true) && !skip?.includes(workload.name));
-  const steps = (workload) =>
-    takers(workload).length * paceOf(workload, settings).rounds * (workload.points?.length ?? 1);
-  const total = chosen.reduce((sum, workload) => sum + steps(workload), 0);
+  const tasks = chosen.flatMap(({ points = [undefined], ...workload }) =>
+    points.map((point) => ({ ...workload, ...point })),
+  );
+  const whole = tasks.flatMap((task) => takers(task).map((contender) => expected(task, contender, settings)));
+  const progress = new Progress(whole.reduce((sum, ms) => sum + ms, 0));
   const results = { machine: machine(), workloads: values.out ? earlier(folder) : {} };
-  let failures = 0;
-  let finished = 0;
+  const failed = new Set();
   for (const { points, ...workload } of chosen) {
     const at = async (point) => {
       console.log(`\n${workload.name}: ${workload.title}${point ? `: ${point.at} ${workload.axis}` : ""}`);
       const task = { ...workload, ...point };
       const found = await rounds(task, takers(workload), settings, (contender, round, result) => {
-        const percent = `${Math.floor((++finished / total) * 100)} %`.padStart(5);
+        const ms = expected(task, contender, settings);
+        progress.finish(result === undefined ? ms : ms / roundsOf(contender, paceOf(task, settings)));
         if (result === undefined) return;
-        if (result.error !== undefined) failures++;
-        console.log(percent + line(contender, task, round, result));
+        if (result.error !== undefined) failed.add(contender);
+        console.log(`${progress}${line(contender, task, round, result)}`);
       });
       return { ...point, rounds: found };
     };
@@ -71,7 +73,29 @@ async function main() {
     save(folder, results);
   }
   console.log(`\n${report(results)}\nsaved in ${folder}`);
-  if (failures > 0) throw new Error(`${failures} measurements failed`);
+  const ours = [...failed].filter(({ kind }) => kind !== "peer").map(({ name }) => name);
+  if (ours.length > 0) throw new Error(`measurements failed: ${ours.join(", ")}`);
+}
+
+/** How much of what was planned is done, and how many minutes the rest should take. */
+class Progress {
+  #begin = performance.now();
+  #done = 0;
+  #whole;
+
+  constructor(whole) {
+    this.#whole = whole;
+  }
+
+  finish(part) {
+    this.#done += part;
+  }
+
+  toString() {
+    const share = this.#done / this.#whole;
+    const left = ((performance.now() - this.#begin) * (1 - share)) / share / 60_000;
+    return `${Math.floor(share * 100)} %`.padStart(5) + `${Math.ceil(left)} min left`.padStart(12);
+  }
 }
 
 /** Those of a list whose names were given, or begin so: W11 stands for all that are called W11-…; all of them if none was. */

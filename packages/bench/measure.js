@@ -40,20 +40,30 @@ function load(call, inFlight, ms, every) {
   });
 }
 
-/** Runs `pass`, which handles `count` messages, again and again until `ms` are over. */
-function passes(pass, count, ms) {
-  return measured(undefined, (finish, fail) => {
-    const end = performance.now() + ms;
-    let finished = 0;
-    const run = async () => {
-      do {
-        await pass();
-        finished += count;
-      } while (performance.now() < end);
-      finish(finished);
-    };
-    run().catch(fail);
-  });
+/**
+ * Gives a function that runs `pass(count)`, which handles so many messages, again and again until `ms` are over. The
+ * first has `least`, and each has what the one before it would have done in `ms`, but at most `most`: somebody slow does
+ * not take minutes.
+ */
+function passes(pass, least, most) {
+  let count = least;
+  return (ms) =>
+    measured(undefined, (finish, fail) => {
+      const end = performance.now() + ms;
+      let finished = 0;
+      const run = async () => {
+        let begin = performance.now();
+        do {
+          await pass(count);
+          finished += count;
+          const now = performance.now();
+          count = Math.round(Math.min(Math.max((count / (now - begin)) * ms, least), most));
+          begin = now;
+        } while (begin < end);
+        finish(finished);
+      };
+      run().catch(fail);
+    });
 }
 
 /** What `run` did, in how much time of the clock and of the processors; microseconds of the histogram's quantiles. */

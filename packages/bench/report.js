@@ -94,9 +94,17 @@ function section(workload) {
   const all = points ? points.flatMap((point) => point.rounds) : rounds;
   const present = contenders.filter((contender) => all.some((round) => round[contender.name] !== undefined));
   const rows = present.map((contender) => [contender.title, ...columns.map(({ cell }) => cell(contender.name))]);
+  const errors = present.flatMap((contender) => errorsOf(contender, all));
   const { rounds: count, ms } = pace;
   const when = `${date.slice(0, 16).replace("T", " ")} UTC, load ${load.toFixed(1)}, ${count} rounds${kind ? "" : ` of ${ms} ms`}`;
-  return [`## ${name} ${title}`, "", when, "", ...markdown(["", ...columns.map(({ head }) => head)], rows)].join("\n");
+  const table = markdown(["", ...columns.map(({ head }) => head)], rows);
+  return [`## ${name} ${title}`, "", when, "", ...table, ...(errors.length > 0 ? ["", ...errors] : [])].join("\n");
+}
+
+/** Lines on why measurements of a contender failed. */
+function errorsOf({ name, title }, rounds) {
+  const messages = rounds.map((round) => round[name]?.error?.split("\n", 1)[0]).filter((message) => message);
+  return [...new Set(messages)].map((message) => `- ${title} failed: ${message}`);
 }
 
 const columnsOf = {
@@ -116,11 +124,10 @@ const columnsOf = {
   cold: ({ rounds }) => [
     {
       head: "ms to the first result",
-      cell: (name) =>
-        number(
-          typical(rounds, name, ({ ms }) => ms),
-          0,
-        ),
+      cell(name) {
+        const ms = typical(rounds, name, (result) => result.ms);
+        return ms === undefined ? "failed" : number(ms, 0);
+      },
     },
     {
       head: "of L2b",
@@ -192,13 +199,10 @@ function pointColumns(workload) {
   return points.map((point, index) => ({
     head: index === 0 ? `${unit} at ${point.at} ${axis}` : String(point.at),
     cell(name) {
-      if (kind === "idle")
-        return number(
-          typical(point.rounds, name, ({ kib }) => kib),
-          1,
-        );
-      const rate = typical(point.rounds, name, (result) => inUnit({ ...workload, ...point }, result.rate));
-      return rate === undefined ? "" : short(rate);
+      const task = { ...workload, ...point };
+      const value = typical(point.rounds, name, ({ kib, rate }) => (kind === "idle" ? kib : inUnit(task, rate)));
+      if (value === undefined) return point.rounds.some((round) => round[name]) ? "failed" : "";
+      return kind === "idle" ? number(value, 1) : short(value);
     },
   }));
 }

@@ -3,22 +3,32 @@ const { load } = require("./contenders");
 const { installed } = require("./installed");
 const { Side } = require("./side");
 
+/** What it takes to start a server and a client and to end them, about. */
+const START_MS = 700;
+
+/** Who fails so often is not asked again. */
+const PATIENCE = 2;
+
 /**
- * Measures contenders at a workload, `rounds` times one after the other and every second time in reverse order. Resolves
- * with the rounds: what was found, by the contender's name. Who cannot do it is left out.
+ * Measures contenders at a workload, in rounds one after the other and every second time in reverse order. Resolves with
+ * the rounds: what was found, by the contender's name. Who cannot do it is left out; who fails is there with its error.
  */
 async function rounds(workload, contenders, settings, onResult) {
-  const able = new Set(contenders);
+  const failures = new Map(contenders.map((contender) => [contender, 0]));
   const all = [];
   const pace = paceOf(workload, settings);
   for (let round = 0; round < pace.rounds; round++) {
     const results = {};
-    const order = round % 2 === 0 ? [...able] : [...able].reverse();
+    const order = contenders.filter(
+      (contender) => failures.get(contender) < PATIENCE && round < roundsOf(contender, pace),
+    );
+    if (round % 2 === 1) order.reverse();
     for (const contender of order) {
       const measure = measures[workload.kind] ?? steady;
       const result = await measure(workload, contender, pace).catch(({ message }) => ({ error: message }));
-      if (result === undefined) able.delete(contender);
+      if (result === undefined) failures.set(contender, PATIENCE);
       else results[contender.name] = result;
+      if (result?.error !== undefined) failures.set(contender, failures.get(contender) + 1);
       onResult(contender, round, result);
     }
     all.push(results);
@@ -29,7 +39,19 @@ async function rounds(workload, contenders, settings, onResult) {
 /** Settings for a workload, which may ask for less. */
 function paceOf(workload, settings) {
   const least = (name) => Math.min(settings[name], workload[name] ?? settings[name]);
-  return { ...settings, rounds: least("rounds"), ms: least("ms") };
+  return { ...settings, rounds: least("rounds"), warmUp: least("warmUp"), ms: least("ms") };
+}
+
+/** In how many rounds a contender takes part. */
+function roundsOf(contender, { rounds }) {
+  return Math.min(rounds, contender.rounds ?? rounds);
+}
+
+/** Milliseconds that a contender's part of a workload takes, roughly: for a guess at what is left. */
+function expected(workload, contender, settings) {
+  const pace = paceOf(workload, settings);
+  const work = { idle: workload.connections, cold: 2 * START_MS }[workload.kind] ?? pace.warmUp + pace.ms;
+  return roundsOf(contender, pace) * (START_MS + work);
 }
 
 /** Calls or messages over a time, in processes that nobody used before. */
@@ -49,10 +71,17 @@ async function steady(workload, contender, { warmUp, ms }) {
   });
 }
 
-/** Runs until a client has worked for so long: of a second on a busy machine it may have got a fifth. */
+/**
+ * Runs for so long, or longer until a client has worked for half of it: of a second on a busy machine it may have got a
+ * fifth.
+ */
 async function warm(client, ms) {
-  let seconds = 0;
-  for (let tries = 0; tries < 10 && seconds < ms / 1_000; tries++) seconds += (await client.ask({ ms })).cpu;
+  const begin = performance.now();
+  const past = () => performance.now() - begin;
+  let worked = 0;
+  while (past() < ms || (worked < ms / 2 && past() < 10 * ms)) {
+    worked += (await client.ask({ ms: ms / 4 })).cpu * 1_000;
+  }
 }
 
 /** What clients found that ran at the same time, as if they were one; quantiles are those of the first. */
@@ -143,4 +172,4 @@ async function once(script, args) {
   }
 }
 
-module.exports = { paceOf, rounds };
+module.exports = { expected, paceOf, rounds, roundsOf };

@@ -2,6 +2,9 @@ const { fork } = require("node:child_process");
 const { once } = require("node:events");
 const { join } = require("node:path");
 
+/** Nothing that a process is asked for takes so long. */
+const LIMIT_MS = 60_000;
+
 /** A process of the benchmark, which answers each message with one. */
 class Side {
   #child;
@@ -26,10 +29,18 @@ class Side {
     return this.#output;
   }
 
-  /** The next message. */
+  /** The next message. Fails if the process ends, or says nothing for too long. */
   async next() {
-    const [message] = await Promise.race([once(this.#child, "message"), this.#gone]);
-    return message;
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer in ${LIMIT_MS / 1_000} s`)), LIMIT_MS);
+    });
+    try {
+      const [message] = await Promise.race([once(this.#child, "message"), this.#gone, late]);
+      return message;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   ask(message) {

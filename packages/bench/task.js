@@ -2,6 +2,8 @@ const assert = require("node:assert/strict");
 const { load, passes } = require("./measure");
 const { bytes, ORDER } = require("./values");
 
+/** Messages of a stream whose values are all looked at, and of one that is measured. */
+const CHECKED = 1_000;
 const STREAM = 100_000;
 
 /**
@@ -34,8 +36,8 @@ function prepare(clients, workload, open) {
     case "items":
     case "duplex":
       return {
-        check: () => checkEach((onMessage) => client[operation](1_000, onMessage), 1_000),
-        run: (ms) => passes(() => checkSum((onMessage) => client[operation](STREAM, onMessage)), STREAM, ms),
+        check: () => checkEach(CHECKED, (onMessage) => client[operation](CHECKED, onMessage)),
+        run: passes((count) => checkSum(count, (onMessage) => client[operation](count, onMessage)), CHECKED, STREAM),
       };
     case "idle":
       // The first hundred pay for what grows once.
@@ -96,7 +98,7 @@ function assertHas(got, expected) {
 }
 
 /** A stream has every number once, in order. */
-async function checkEach(read, count) {
+async function checkEach(count, read) {
   const got = [];
   await read((message) => got.push(message));
   assert.deepEqual(
@@ -106,12 +108,12 @@ async function checkEach(read, count) {
 }
 
 /** Reads a stream; costs an addition per message. */
-async function checkSum(read) {
+async function checkSum(count, read) {
   let total = 0;
   await read((message) => {
     total += message;
   });
-  assert.equal(total, (STREAM * (STREAM - 1)) / 2);
+  assert.equal(total, (count * (count - 1)) / 2);
 }
 
 module.exports = { prepare };

@@ -6,6 +6,9 @@ const OPTIONS = {
   "grpc.max_send_message_length": -1,
   // A connection of its own for each client, as the other contenders have.
   "grpc.use_local_subchannel_pool": 1,
+  // A call that may be retried keeps what it writes, up to 1 MiB of it, says at once that it is written, and copies the
+  // list of all that waits for each message: in a stream, the time for a message grows with their number.
+  "grpc.per_rpc_retry_buffer_size": 0,
 };
 
 /** gRPC over HTTP/2 by `@grpc/grpc-js`. */

@@ -1,4 +1,5 @@
 const { createServer } = require("node:net");
+const { PassThrough, Readable } = require("node:stream");
 
 /** Two nodes of Moleculer over its TCP transporter, without discovery by UDP and whatever a call can do without. */
 module.exports = ({ serializer }) => ({
@@ -10,6 +11,9 @@ module.exports = ({ serializer }) => ({
       actions: {
         sum: ({ params }) => params.a + params.b,
         echo: ({ params }) => params.value,
+        big: ({ params }) => Buffer.alloc(params.size).toString("base64"),
+        items: ({ params }) => Readable.from(numbers(params.count)),
+        messages: ({ params }) => params.pipe(new PassThrough({ objectMode: true })),
       },
     });
     await broker.start();
@@ -27,6 +31,10 @@ module.exports = ({ serializer }) => ({
         const value = await broker.call("bench.echo", { value: Buffer.from(body).toString("base64") });
         return Buffer.from(value, "base64");
       },
+      big: async (size) => Buffer.from(await broker.call("bench.big", { size }), "base64"),
+      items: async (count, onItem) => read(await broker.call("bench.items", { count }), onItem),
+      duplex: async (count, onMessage) =>
+        read(await broker.call("bench.messages", Readable.from(numbers(count))), onMessage),
       close: () => broker.stop(),
     };
   },
@@ -48,6 +56,14 @@ function node(nodeID, serializer, options) {
     internalServices: false,
     requestTimeout: 0,
   });
+}
+
+function* numbers(count) {
+  for (let i = 0; i < count; i++) yield i;
+}
+
+async function read(stream, onMessage) {
+  for await (const message of stream) onMessage(message);
 }
 
 function freePort() {

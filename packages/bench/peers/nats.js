@@ -24,6 +24,7 @@ module.exports = () => {
       });
       answer("object", (message) => message.respond(JSON.stringify(message.json())));
       answer("binary", (message) => message.respond(message.data));
+      answer("big", (message) => message.respond(new Uint8Array(message.json())));
       answer("items", (message) => {
         const count = message.json();
         for (let i = 0; i < count; i++) message.respond(JSON.stringify(i));
@@ -60,6 +61,7 @@ module.exports = () => {
         sum: async (a, b) => (await request("sum", JSON.stringify([a, b]))).json(),
         object: async (value) => (await request("object", JSON.stringify(value))).json(),
         binary: async (body) => (await request("binary", body)).data,
+        big: async (size) => (await request("big", JSON.stringify(size))).data,
         items: (count, onItem) =>
           read(count, onItem, (reply) => connection.publish("items", JSON.stringify(count), { reply })),
         duplex: (count, onMessage) =>
