@@ -347,25 +347,32 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   /** Takes the arguments through the processors, and then sends the call. */
   #process(processors: ProcessorChain): void {
     const message = this.envelope(this.#args, this.#given);
-    this.#exit = processors.enter({
-      ...this.target,
-      method: this.target.name,
-      kind: KINDS[this.shape]!,
-      metadata: message.metadata,
-    });
-    const go = (processed: Envelope) => {
-      if (this.settled) return;
-      this.#waited = true;
-      this.#args = processed.body as CallArguments;
-      if (processed.metadata.size > 0) this.#metadata = encodeMetadata(processed.metadata);
-      this.#tryDispatch();
-    };
+    if (processors.watchesCalls) this.#enter(processors, message.metadata);
     // A channel has no arguments: its messages are processed one by one.
-    if (this.shape === Shapes.CHANNEL) return go(message);
+    if (this.shape === Shapes.CHANNEL) return this.#dispatchProcessed(message);
     const processed = processors.outbound("onRequest", message);
-    if (isPromise(processed)) {
-      processed.then(go).then(undefined, (error: unknown) => this.fail(localError(error)));
-    } else go(processed);
+    if (isPromise(processed)) this.#awaitProcessed(processed);
+    else this.#dispatchProcessed(processed);
+  }
+
+  #enter(processors: ProcessorChain, metadata: Metadata): void {
+    const { name, group } = this.target;
+    this.#exit = processors.enter({ method: name, group, kind: KINDS[this.shape]!, metadata });
+  }
+
+  #awaitProcessed(processed: PromiseLike<Envelope>): void {
+    this.#waited = true;
+    processed
+      .then((message) => {
+        if (!this.settled) this.#dispatchProcessed(message);
+      })
+      .then(undefined, (error: unknown) => this.fail(localError(error)));
+  }
+
+  #dispatchProcessed({ body, metadata }: Envelope): void {
+    this.#args = body as CallArguments;
+    if (metadata.size > 0) this.#metadata = encodeMetadata(metadata);
+    this.#dispatch();
   }
 
   /** A message that the call sends after its arguments, through the processors. */

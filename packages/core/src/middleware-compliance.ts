@@ -154,7 +154,8 @@ function messageLaws(create: () => MessageMiddleware, { args = ["argument"] }: M
   test("leaves a failed call failed", async () => {
     const middleware = await started();
     const call = () => Promise.reject(new Error("of the call"));
-    await expect(runMessageMiddleware([middleware], callContext("unary"), [...args], call)).rejects.toThrow();
+    const run = async () => runMessageMiddleware([middleware], callContext("unary"), [...args], call);
+    await expect(run()).rejects.toThrow();
   });
 
   test("hands on a stream item by item, in order, and ends it when it is left", async () => {

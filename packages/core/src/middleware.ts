@@ -1,6 +1,7 @@
 import type { Awaitable } from "@rap/protocol";
 import type { Connection, RequestContext } from "./context";
 import type { Host } from "./host";
+import { isPromise } from "./processor";
 
 /** What a part of a server may do when it starts and stops. */
 export interface Lifecycle {
@@ -57,23 +58,37 @@ export function messageMiddleware(dispatch: MessageMiddleware["dispatch"]): Mess
   return { kind: "message", dispatch };
 }
 
-/** Runs a call through a list of middleware, the first outermost, and then `call`. Each may go on once. */
-export function runMessageMiddleware(
+/**
+ * Runs a call through a list of middleware, the first outermost, and then `call`. Each may go on once. Throws what the
+ * outermost throws.
+ */
+export function runMessageMiddleware<C extends RequestContext>(
   list: readonly MessageMiddleware[],
-  ctx: RequestContext,
+  ctx: C,
   args: unknown[],
-  call: (args: unknown[]) => unknown,
-): Promise<unknown> {
-  const run = async (index: number, current: unknown[]): Promise<unknown> => {
-    const middleware = list[index];
-    if (middleware === undefined) return call(current);
-    return middleware.dispatch(
-      ctx,
-      current,
-      once((changed = current) => run(index + 1, changed)),
-    );
+  call: (args: unknown[], ctx: C) => unknown,
+  index = 0,
+): unknown {
+  if (index === list.length) return call(args, ctx);
+  let called = false;
+  let value: unknown;
+  let promise: Promise<unknown> | undefined;
+  const next = (changed = args): Promise<unknown> => {
+    if (called) return Promise.reject(calledTwice());
+    called = true;
+    try {
+      value = runMessageMiddleware(list, ctx, changed, call, index + 1);
+      promise = Promise.resolve(value);
+      if (isPromise(value)) value = promise;
+    } catch (error) {
+      promise = Promise.reject(error);
+      value = promise;
+    }
+    return promise;
   };
-  return run(0, args);
+  const result: unknown = list[index]!.dispatch(ctx, args, next);
+  // Middleware that only passes on what it got from `next` needs no turn of the event loop.
+  return result === promise ? value : result;
 }
 
 /** Runs a connection through a list of middleware, the first outermost, and then `admit`. */
@@ -97,8 +112,12 @@ export function runConnMiddleware(
 function once<A extends unknown[], R>(next: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
   let called = false;
   return async (...args) => {
-    if (called) throw Object.assign(new TypeError("next() was called twice"), { code: "ERR_RAP_MIDDLEWARE" });
+    if (called) throw calledTwice();
     called = true;
     return next(...args);
   };
+}
+
+function calledTwice(): TypeError {
+  return Object.assign(new TypeError("next() was called twice"), { code: "ERR_RAP_MIDDLEWARE" });
 }

@@ -46,11 +46,12 @@ export interface Processor {
 }
 
 type Step = "onRequest" | "onResponse";
-const STEPS = ["onRequest", "onResponse", "onContextEnter", "onContextExit"] as const;
 
 /** The processors of one side, in the order in which they were loaded. */
 export class ProcessorChain {
   readonly #list: Processor[] = [];
+  #watchesMessages = false;
+  #watchesCalls = false;
 
   get list(): readonly Processor[] {
     return this.#list;
@@ -58,7 +59,12 @@ export class ProcessorChain {
 
   /** The chain itself if any of its processors looks at messages or calls, else undefined: those need not pass by. */
   get active(): ProcessorChain | undefined {
-    return this.#list.some((processor) => STEPS.some((step) => processor[step] !== undefined)) ? this : undefined;
+    return this.#watchesMessages || this.#watchesCalls ? this : undefined;
+  }
+
+  /** Whether any of them is to be told of calls: `enter` need not be asked otherwise. */
+  get watchesCalls(): boolean {
+    return this.#watchesCalls;
   }
 
   /**
@@ -75,6 +81,8 @@ export class ProcessorChain {
       throw loadError("a processor that makes connections secure is loaded before the start");
     }
     this.#list.push(processor);
+    this.#watchesMessages ||= processor.onRequest !== undefined || processor.onResponse !== undefined;
+    this.#watchesCalls ||= processor.onContextEnter !== undefined || processor.onContextExit !== undefined;
   }
 
   /** What makes connections secure, if one of the processors does. */
@@ -119,27 +127,16 @@ export class ProcessorChain {
   #run(step: Step, message: Envelope, from: number, by: 1 | -1): Awaitable<Envelope> {
     let current = message;
     for (let index = from; index >= 0 && index < this.#list.length; index += by) {
-      const next = this.#list[index]![step]?.(current) ?? current;
-      if (isPromise(next)) return next.then((changed) => this.#run(step, changed, index + by, by));
+      const processor = this.#list[index]!;
+      const next = (step === "onRequest" ? processor.onRequest?.(current) : processor.onResponse?.(current)) ?? current;
+      if (isPromise(next)) return this.#runLater(step, next, index + by, by);
       current = next;
     }
     return current;
   }
-}
 
-/** Runs tasks one after the other. As long as none is asynchronous each runs at once. */
-export class Sequence {
-  #last: PromiseLike<void> | undefined;
-
-  /** `task` handles its own errors. */
-  run(task: () => Awaitable<void>): void {
-    const last = this.#last;
-    const running = last === undefined ? task() : last.then(task);
-    if (!isPromise(running)) return;
-    const next: PromiseLike<void> = running.then(() => {
-      if (this.#last === next) this.#last = undefined;
-    });
-    this.#last = next;
+  #runLater(step: Step, message: PromiseLike<Envelope>, from: number, by: 1 | -1): PromiseLike<Envelope> {
+    return message.then((changed) => this.#run(step, changed, from, by));
   }
 }
 
@@ -160,12 +157,16 @@ export interface MessageTarget {
   onWritable(): void;
 }
 
-/** Stands between a stream and its call: takes each message that comes through the processors, in order. */
+/**
+ * Stands between a stream and its call: takes each message that comes through the processors, in order. What comes is
+ * handled at once, until a processor is asynchronous: then everything waits for what came before it.
+ */
 export class ProcessedSink {
   readonly target: MessageTarget;
   readonly #chain: ProcessorChain;
   readonly #step: Step;
-  readonly #sequence = new Sequence();
+  /** Settles when what came last was handled. */
+  #last: PromiseLike<void> | undefined;
 
   constructor(target: MessageTarget, chain: ProcessorChain, step: Step) {
     this.target = target;
@@ -188,36 +189,59 @@ export class ProcessedSink {
       this.target.unreadable(error);
       return;
     }
-    this.#sequence.run(() => this.#process(body, metadata, cost));
+    if (this.#last === undefined) this.#process(body, metadata, cost);
+    else this.#queue(body, metadata, cost);
   }
 
   onHeaders(metadata: Metadata): void {
-    this.#sequence.run(() => this.target.onHeaders(metadata));
+    if (this.#last === undefined) this.target.onHeaders(metadata);
+    else this.#wait(this.#last.then(() => this.target.onHeaders(metadata)));
   }
 
   onEnd(trailers: Metadata | undefined): void {
-    this.#sequence.run(() => this.target.onEnd(trailers));
+    if (this.#last === undefined) this.target.onEnd(trailers);
+    else this.#wait(this.#last.then(() => this.target.onEnd(trailers)));
   }
 
   onReset(error: RapError | undefined): void {
     // A server's error comes after its messages; a caller that cancels waits for nothing.
-    if (this.#step === "onRequest") this.target.onReset(error);
-    else this.#sequence.run(() => this.target.onReset(error));
+    if (this.#last === undefined || this.#step === "onRequest") this.target.onReset(error);
+    else this.#wait(this.#last.then(() => this.target.onReset(error)));
   }
 
   onWritable(): void {
     this.target.onWritable();
   }
 
-  #process(body: unknown, metadata: Metadata | undefined, cost: number): Awaitable<void> {
-    const deliver = (message: Envelope) => this.target.receive(message.body, message.metadata, cost);
-    const reject = (error: unknown) => this.target.rejected(error);
+  // A method with closures allocates for them also where it needs none, so those stand apart.
+
+  #process(body: unknown, metadata: Metadata | undefined, cost: number): void {
     try {
       const message = this.#chain.inbound(this.#step, this.target.envelope(body, metadata));
-      return isPromise(message) ? message.then(deliver).then(undefined, reject) : deliver(message);
+      if (isPromise(message)) this.#wait(this.#receive(message, cost));
+      else this.target.receive(message.body, message.metadata, cost);
     } catch (error) {
-      reject(error);
+      this.target.rejected(error);
     }
+  }
+
+  /** The same for a message that others are before. */
+  #queue(body: unknown, metadata: Metadata | undefined, cost: number): void {
+    const message = this.#last!.then(() => this.#chain.inbound(this.#step, this.target.envelope(body, metadata)));
+    this.#wait(this.#receive(message, cost));
+  }
+
+  #receive(message: PromiseLike<Envelope>, cost: number): PromiseLike<void> {
+    return message
+      .then(({ body, metadata }) => this.target.receive(body, metadata, cost))
+      .then(undefined, (error: unknown) => this.target.rejected(error));
+  }
+
+  #wait(handled: PromiseLike<void>): void {
+    const last: PromiseLike<void> = handled.then(() => {
+      if (this.#last === last) this.#last = undefined;
+    });
+    this.#last = last;
   }
 }
 

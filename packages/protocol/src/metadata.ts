@@ -8,6 +8,7 @@ export type MetadataInit = Metadata | Readonly<Record<string, MetadataValue | re
 
 const KEY = /^[a-z0-9._-]+$/;
 const ENTRY_OVERHEAD = 32;
+const NONE: [string, MetadataValue][] = [];
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -20,7 +21,8 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * what does not fit throws a `TypeError` (`ERR_RAP_METADATA`) where it is set. Keys that begin with `rap-` are reserved.
  */
 export class Metadata implements Iterable<[string, MetadataValue]> {
-  readonly #entries: [string, MetadataValue][] = [];
+  /** The empty one is everybody's: most messages have metadata to which nothing is ever added. */
+  #entries: [string, MetadataValue][] = NONE;
   #cost = 0;
 
   constructor(init?: MetadataInit) {
@@ -88,6 +90,7 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
     const cost = this.#cost + entryCost(name, size);
     if (cost > LIMITS.metadataBytes) throw invalid(`metadata is larger than ${LIMITS.metadataBytes} bytes in all`);
     this.#cost = cost;
+    if (this.#entries === NONE) this.#entries = [];
     this.#entries.push([name, value]);
     return this;
   }
@@ -101,7 +104,7 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
       else this.#entries[kept++] = entry;
     }
     const removed = kept < this.#entries.length;
-    this.#entries.length = kept;
+    if (removed) this.#entries.length = kept;
     return removed;
   }
 

@@ -10,7 +10,6 @@ import {
   type InheritedOptions,
   isPromise,
   type Logger,
-  type MessageMiddleware,
   type ProcessorChain,
   type RequestContext,
   runMessageMiddleware,
@@ -97,7 +96,8 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#ownTimeout = own > 0 && (head.timeout === 0 || own < head.timeout);
     this.#timeout = this.#ownTimeout ? own : head.timeout;
     this.#startedAt = this.#timeout > 0 ? connection.now() : 0;
-    this.#exit = connection.server.processors?.enter(this);
+    const { processors } = connection.server;
+    if (processors?.watchesCalls) this.#exit = processors.enter(this);
     // Nothing throws from here on, so nothing is left in the wheel.
     if (this.#timeout > 0) connection.server.wheel.add(this, this.#timeout, this.#startedAt);
     if (head.shape === Shape.CHANNEL) this.#openChannel();
@@ -385,15 +385,13 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   /** Runs the function, through the middleware if there is any. Called inside the call's scope. */
   invoke(args: unknown[]): unknown {
     const { messageMiddleware } = this.#connection.server;
-    return messageMiddleware.length === 0 ? this.#invoke(args) : this.#invokeThrough(messageMiddleware, args);
-  }
-
-  #invokeThrough(middleware: readonly MessageMiddleware[], args: unknown[]): unknown {
-    return runMessageMiddleware(middleware, this, args, (changed) => this.#invoke(changed));
+    return messageMiddleware.length === 0
+      ? this.invokeFunction(args)
+      : runMessageMiddleware(messageMiddleware, this, args, invokeFunction);
   }
 
   /** Runs the function itself, here or in a worker. */
-  #invoke(args: unknown[]): unknown {
+  invokeFunction(args: unknown[]): unknown {
     this.#ran = true;
     const { worker, call } = this.#method;
     if (worker === undefined) return call(...args);
@@ -442,14 +440,21 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   }
 
   #process(value: unknown, processors: ProcessorChain): void {
-    const reply = ({ body, metadata }: Envelope) => this.#sendReply(body, metadata.size > 0 ? metadata : undefined);
     try {
       const message = processors.outbound("onResponse", this.envelope(value, undefined));
-      if (isPromise(message)) message.then(reply).then(undefined, (error: unknown) => this.#fail(error));
-      else reply(message);
+      if (isPromise(message)) this.#awaitProcessed(message);
+      else this.#sendProcessed(message);
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  #awaitProcessed(message: PromiseLike<Envelope>): void {
+    message.then((processed) => this.#sendProcessed(processed)).then(undefined, (error: unknown) => this.#fail(error));
+  }
+
+  #sendProcessed({ body, metadata }: Envelope): void {
+    this.#sendReply(body, metadata.size > 0 ? metadata : undefined);
   }
 
   #sendReply(value: unknown, metadata: Metadata | undefined): void {
@@ -641,6 +646,10 @@ function itemsOf(inbox: Inbox<unknown>): AsyncIterableIterator<unknown> {
 
 function invoke(call: ServerCall, args: unknown[]): unknown {
   return call.invoke(args);
+}
+
+function invokeFunction(args: unknown[], call: ServerCall): unknown {
+  return call.invokeFunction(args);
 }
 
 function endIterator(call: ServerCall): Promise<void> {
