@@ -132,7 +132,9 @@ export async function attacks(report) {
   });
   report.atLeast("F7", "connections a second", Math.round(rate), 2_000);
 
-  const most = await attack(report, world, "F15", "6 000 connections with garbage", (a) => a.ask("garbage", 6_000, 15));
+  const most = await attack(report, world, "F15", "20 000 connections with garbage", (a) =>
+    a.ask("garbage", 20_000, 15),
+  );
   report.atMost("F15", "bytes of an answer to garbage", most, 512);
   await foreign(report);
 

@@ -34,8 +34,10 @@ export const MANGLES = {
 
 /** For a proxy's `mangle`; counts what it did in `done`. */
 export function mangling(name, { p, seed, after = 1, done = { count: 0 }, other = {} }) {
+  let connections = 0;
   return () => {
-    const dice = random(seed);
+    // Another choice for each connection: one that never gets through its beginning would show nothing else.
+    const dice = random(seed + 1_000 * connections++);
     const change = MANGLES[name](dice, other);
     return (frame, index) => {
       if (index < after || dice.chance() >= p) {

@@ -25,11 +25,22 @@ async function clientOf(address, crypto, options = {}) {
     ...options,
   });
   if (crypto) client.loadProcessor([new ClientCryptoProcessor("id", KEY)]);
-  await client.start();
+  // Its first connection may be among what is broken.
+  await until(() =>
+    client.start().then(
+      () => true,
+      () => false,
+    ),
+  );
   return client;
 }
 
-/** F8: frames dropped, doubled, swapped, cut, flipped, and taken from another connection. */
+const DIRECTIONS = ["up", "down"];
+
+/** What part of the frames is mangled: one for each seed. */
+const SHARES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05];
+
+/** F8: frames dropped, doubled, swapped, cut, flipped, taken from another connection, and sent back to who said them. */
 async function mangled(report, crypto) {
   const mode = crypto ? "encrypted" : "plain";
   const start = () => Child.start("./server.mjs", crypto ? { crypto: { id: KEY } } : {});
@@ -40,34 +51,34 @@ async function mangled(report, crypto) {
   const flipped = new Ledger();
   const deadline = 1_000;
   let slowest = 0;
-  const jobs = [];
-  for (const name of Object.keys(MANGLES)) {
-    for (const direction of ["up", "down"]) {
-      for (const seed of [1, 2]) jobs.push({ name, direction, seed, p: seed === 1 ? 0.005 : 0.05 });
-    }
-  }
+  // An encrypted frame holds all that is written together.
+  const [rounds, together] = crypto ? [40, 5] : [10, 20];
+  const jobs = [...Object.keys(MANGLES), "reflect"].flatMap((name) =>
+    DIRECTIONS.flatMap((direction) => SHARES.map((p, i) => ({ name, direction, seed: i + 1, p }))),
+  );
   const run = async ({ name, direction, seed, p }) => {
-    // What another connection said in that direction at about the same time.
-    const other = {};
-    const faults = { [direction]: { mangle: mangling(name, { p, seed, done, other, after: crypto ? 2 : 1 }) } };
+    const options = { p, seed, done, other: {}, after: crypto ? 2 : 1 };
     const { port } = (ALTERING.has(name) ? altered : server).hello;
-    const stranger = await FaultyProxy.to(port, {
-      [direction]: {
-        mangle: () => (frame) => {
-          other.frame = Buffer.from(frame);
-          return [frame];
-        },
+    // What is injected was said by another connection, in that direction; what is reflected, by this one in the other.
+    const listening = {
+      mangle: () => (frame) => {
+        options.other.frame = Buffer.from(frame);
+        return [frame];
       },
+    };
+    const stranger = await FaultyProxy.to(port, name === "inject" ? { [direction]: listening } : {});
+    const proxy = await FaultyProxy.to(port, {
+      ...(name === "reflect" && { both: listening }),
+      [direction]: { mangle: mangling(name === "reflect" ? "inject" : name, options) },
     });
     const second = await clientOf(stranger.address, crypto);
-    const proxy = await FaultyProxy.to(port, faults);
     const client = await clientOf(proxy.address, crypto);
     const books = ALTERING.has(name) ? flipped : ledger;
     const echo = client.register("echo", { timeout: deadline });
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < rounds; round++) {
       const began = performance.now();
       void second.invokeByName("add", [1, 2]).catch(() => {});
-      await Promise.all(Array.from({ length: 20 }, () => books.call(echo, token(name, numbers++), deadline)));
+      await Promise.all(Array.from({ length: together }, () => books.call(echo, token(name, numbers++), deadline)));
       slowest = Math.max(slowest, performance.now() - began);
     }
     await client.stop({ graceMs: 0 });
@@ -77,7 +88,7 @@ async function mangled(report, crypto) {
   };
   let next = 0;
   await Promise.all(
-    Array.from({ length: 6 }, async () => {
+    Array.from({ length: 16 }, async () => {
       while (next < jobs.length) await run(jobs[next++]);
     }),
   );
