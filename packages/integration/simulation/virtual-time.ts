@@ -39,9 +39,24 @@ export class VirtualTime {
   }
 
   /** Lets everything happen that is due in the next `ms`, or until `done` holds. */
-  async run(ms: number, done?: () => boolean): Promise<void> {
+  run(ms: number, done?: () => boolean): Promise<void> {
     const end = this.#now + ms;
-    await settled(0);
+    return new Promise((resolve, reject) => {
+      const goOn = () => {
+        try {
+          if (this.#next(end)) settle(this.events, look);
+          else resolve();
+        } catch (error) {
+          reject(error as Error);
+        }
+      };
+      const look = () => (done?.() ? resolve() : goOn());
+      settle(0, goOn);
+    });
+  }
+
+  /** Lets the next event happen; false if none is due by `end`, which is then the time. */
+  #next(end: number): boolean {
     for (let event = this.#heap[0]; event !== undefined && event.at <= end; event = this.#heap[0]) {
       this.#pop();
       if (event.callback === undefined) continue;
@@ -49,10 +64,10 @@ export class VirtualTime {
       this.events++;
       this.#trace.event(event.at, event.order);
       event.callback();
-      await settled(this.events);
-      if (done?.()) return;
+      return true;
     }
     this.#now = Math.max(this.#now, end);
+    return false;
   }
 
   /** Makes `performance.now()` tell this time, and errors cheap; what it returns undoes that. */
@@ -142,13 +157,24 @@ function isBefore(a: Event, b: Event): boolean {
 }
 
 /**
- * Each tick comes after all ticks and promises before it. Three of them are cheaper than a turn of the event loop; what
- * takes longer than that to settle is just as repeatable. Only now and then the rest of Node needs a turn.
+ * Calls back once everything has come to rest. Each tick comes after all ticks and promises before it. Three of them are
+ * cheaper than a turn of the event loop; what takes longer than that to settle is just as repeatable. Only now and then
+ * the rest of Node needs a turn.
  */
-async function settled(events: number): Promise<void> {
-  if (events % TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve));
-  for (let tick = 0; tick < TICKS; tick++) await new Promise<void>((resolve) => process.nextTick(resolve));
+function settle(events: number, then: () => void): void {
+  if (events % TURN === 0) setImmediate(tick, TICKS, then);
+  else tick(TICKS, then);
 }
 
+function tick(left: number, then: () => void): void {
+  if (left === 0) then();
+  else process.nextTick(afterPromises, left - 1, then);
+}
+
+function afterPromises(left: number, then: () => void): void {
+  void SETTLED.then(() => tick(left, then));
+}
+
+const SETTLED = Promise.resolve();
 const TICKS = 3;
 const TURN = 64;
