@@ -15,6 +15,7 @@ import {
   type Codec,
   CodecError,
   encodeMetadata,
+  isMetadataError,
   Metadata,
   type MetadataInit,
   messageOf,
@@ -522,7 +523,7 @@ function iterate(source: AsyncIterable<unknown> | Iterable<unknown>): AsyncItera
 /** An error of this side; one that is no RapError came before anything was sent. */
 function localError(error: unknown): RapError {
   if (RapError.is(error)) return error;
-  const invalid = CodecError.is(error) || (error as { code?: unknown })?.code === "ERR_RAP_METADATA";
+  const invalid = CodecError.is(error) || isMetadataError(error);
   return new RapError(invalid ? "INVALID_ARGUMENT" : "INTERNAL", messageOf(error), {
     cause: error,
     maybeExecuted: false,

@@ -530,6 +530,31 @@ describe("a call", () => {
     expect(await pair.client.invokeByName("minus", { b: 1, a: 5 }, options)).toBe(4);
     expect(told.map((metadata) => JSON.stringify(metadata))).toEqual(['{"h":"1"}', '{"t":"2"}']);
   });
+
+  test("whose callback throws fails alone, whatever it throws", async () => {
+    const server = new Server().register({
+      head: () => {
+        context().responseHeaders.set("h", "1");
+        return 1;
+      },
+    });
+    await using pair = await createTestPair(server);
+    const hostile = new Proxy(
+      {},
+      {
+        get() {
+          throw new Error("do not look at me");
+        },
+      },
+    );
+    const onHeaders = () => {
+      throw hostile;
+    };
+    const { connections } = pair.server.stats();
+    await expect(pair.client.invokeByName("head", [], { onHeaders })).rejects.toMatchObject({ code: "INTERNAL" });
+    expect(await pair.client.invokeByName("head")).toBe(1);
+    expect([pair.client.stats().ended, connections]).toEqual([undefined, 1]);
+  });
 });
 
 test("the version that a client says of itself is that of its package", async () => {

@@ -43,6 +43,7 @@ export { LIMITS, type LimitChanges, type Limits, limits } from "./limits";
 export {
   decodeMetadata,
   encodeMetadata,
+  isMetadataError,
   Metadata,
   type MetadataInit,
   type MetadataValue,

@@ -201,3 +201,12 @@ function byteLength(value: MetadataValue): number {
 function invalid(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: "ERR_RAP_METADATA" });
 }
+
+/** Whether a value is what `Metadata` and `decodeMetadata` throw. Never throws, whatever the value does. */
+export function isMetadataError(value: unknown): value is TypeError {
+  try {
+    return (value as { code?: unknown }).code === "ERR_RAP_METADATA";
+  } catch {
+    return false;
+  }
+}
