@@ -23,9 +23,11 @@ import {
 import {
   type AnyFn,
   type Awaitable,
+  type CallLimit,
   type Channel,
   limits,
   msgpack,
+  noRefusals,
   RapError,
   Shape,
   systemClock,
@@ -35,6 +37,7 @@ import {
 import {
   type EndReason,
   Ends,
+  type PauseLimit,
   parseAddress,
   pemFile,
   TimerWheel,
@@ -63,8 +66,10 @@ export interface ClientStats {
   waiting: number;
   /** Entries of the timer wheel: deadlines and one watch per connection. */
   timers: number;
-  /** Calls that failed as `maxQueuedCalls` were waiting. Not there while there was none. */
-  refused?: number;
+  /** Calls and messages that failed because of a limit, by that limit. Not there while there was none. */
+  refused?: Readonly<Partial<Record<CallLimit, number>>>;
+  /** How often a server was not read from for a while, by the limit. Not there while there was none. */
+  paused?: Readonly<Partial<Record<PauseLimit, number>>>;
   /** Connections that ended otherwise than by a close, by the reason. Not there while there was none. */
   ended?: Readonly<Partial<Record<EndReason, number>>>;
 }
@@ -109,6 +114,7 @@ export class Client implements AsyncDisposable {
     for (const transport of [tcp(), tls(secure), unix(), ...(options.transports ?? [])]) {
       this.#transports.set(transport.scheme, transport);
     }
+    const refused = noRefusals();
     const core = {
       limits: table,
       clock,
@@ -116,7 +122,12 @@ export class Client implements AsyncDisposable {
       wheel: new TimerWheel(clock),
       codecs: [
         injected(CODEC, () =>
-          msgpack({ maxDepth: table.maxDepth, maxCost: table.maxDecodeBytes, maxMapEntries: table.maxMapEntries }),
+          msgpack({
+            maxDepth: table.maxDepth,
+            maxCost: table.maxDecodeBytes,
+            maxMapEntries: table.maxMapEntries,
+            onLimit: (limit) => void refused[limit]++,
+          }),
         ),
       ],
       info: "rap-js/0.1.0",
@@ -124,7 +135,8 @@ export class Client implements AsyncDisposable {
       health: options.health === true ? "" : options.health === false ? undefined : options.health,
       timeout: options.timeout ?? table.timeout,
       ends: new Ends(),
-      refused: 0,
+      refused,
+      paused: { writeQueueSoftBytes: 0, maxUnsentReplies: 0 },
       emit: (event: ClientEvent, detail: object) => this.#emit(event, detail),
     };
     this.#core = Object.assign(core, { pool: undefined as never as Pool, processors: undefined, secure: undefined });
@@ -333,7 +345,8 @@ export class Client implements AsyncDisposable {
 
   stats(): ClientStats {
     const { connections, sessions } = this.#pool;
-    const { refused } = this.#core;
+    const refused = counted(this.#core.refused);
+    const paused = counted(this.#core.paused);
     const ended = this.#core.ends.counts();
     const waiting = [...sessions].reduce((sum, session) => sum + session.waiting, this.#pool.waiting);
     return {
@@ -341,7 +354,8 @@ export class Client implements AsyncDisposable {
       inFlight: connections.reduce((sum, { streams }) => sum + streams, 0),
       waiting,
       timers: this.#core.wheel.size,
-      ...(refused > 0 && { refused }),
+      ...(Object.keys(refused).length > 0 && { refused }),
+      ...(Object.keys(paused).length > 0 && { paused }),
       ...(Object.keys(ended).length > 0 && { ended }),
     };
   }
@@ -516,6 +530,13 @@ const REMOTE_OPTIONS: OptionNames<CallOptions & { group?: string; name?: string 
   group: true,
   name: true,
 };
+
+/** The counters that have counted something. */
+function counted<K extends string>(counters: Readonly<Record<K, number>>): Partial<Record<K, number>> {
+  return Object.fromEntries(Object.entries<number>(counters).filter(([, count]) => count > 0)) as Partial<
+    Record<K, number>
+  >;
+}
 
 function invalid(code: string, message: string): TypeError {
   return Object.assign(new TypeError(message), { code });

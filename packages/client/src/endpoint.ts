@@ -1,5 +1,5 @@
-import { type GoawayCode, messageOf, RapError, type Timer } from "@rap/protocol";
-import { Connection, type ConnectionHost, type Transport } from "@rap/transport";
+import { type CallLimit, type GoawayCode, messageOf, RapError, type Timer } from "@rap/protocol";
+import { Connection, type ConnectionHost, type PauseLimit, type Transport } from "@rap/transport";
 import { Backoff } from "./backoff";
 import { HealthWatch } from "./health-watch";
 import type { ClientCore, Pool } from "./pool";
@@ -109,6 +109,14 @@ export class Endpoint implements ConnectionHost {
     this.#leaving.add(connection);
     this.#forgiveIfOld();
     this.#dialAgain();
+  }
+
+  onRefused(limit: CallLimit): void {
+    this.#core.refused[limit]++;
+  }
+
+  onPaused(limit: PauseLimit): void {
+    this.#core.paused[limit]++;
   }
 
   onClose(connection: Connection, error: RapError | undefined): void {

@@ -1,5 +1,6 @@
 import type { ProcessorChain } from "@rap/core";
 import {
+  type CallLimit,
   type Clock,
   type Codec,
   GoawayCode,
@@ -10,7 +11,7 @@ import {
   type SecureLayer,
   type Shape,
 } from "@rap/protocol";
-import type { Connection, Ends, TimerWheel, Transport } from "@rap/transport";
+import type { Connection, Ends, PauseLimit, TimerWheel, Transport } from "@rap/transport";
 import { leastInFlight } from "./balancer";
 import type { Waiting } from "./call-queue";
 import { Endpoint } from "./endpoint";
@@ -39,8 +40,10 @@ export interface ClientCore {
   readonly timeout: number;
   /** How connections ended. */
   readonly ends: Ends;
-  /** Calls that were refused as too many waited. */
-  refused: number;
+  /** Calls and messages that failed because of a limit. */
+  readonly refused: Record<CallLimit, number>;
+  /** How often a server was not read from for a while, because of a limit. */
+  readonly paused: Record<PauseLimit, number>;
   emit(event: ClientEvent, detail: { address: string; error?: RapError; reason?: string }): void;
 }
 

@@ -95,7 +95,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
       if (processors === undefined) this.#dispatch();
       else this.#process(processors);
     } catch (error) {
-      this.fail(localError(error));
+      this.fail(this.#local(error));
     }
   }
 
@@ -109,7 +109,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     try {
       this.#open(connection);
     } catch (error) {
-      this.fail(localError(error));
+      this.fail(this.#local(error));
     }
   }
 
@@ -130,6 +130,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
 
   /** The call's time is over. */
   override expire(): void {
+    this.core.refused.timeout++;
     const { text } = this.target;
     const where =
       this.stream === undefined ? `waiting for a connection${this.core.pool.trouble()}` : `at ${this.#peer}`;
@@ -276,7 +277,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     try {
       callback?.(metadata);
     } catch (error) {
-      this.cancel(localError(error));
+      this.cancel(this.#local(error));
     }
   }
 
@@ -307,6 +308,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     this.#timeout = limit;
     if (limit > 0) this.core.wheel.add(this, limit);
     else {
+      this.core.refused.timeout++;
       this.fail(
         new RapError("DEADLINE_EXCEEDED", `no time was left for ${this.target.text}`, { maybeExecuted: false }),
       );
@@ -332,7 +334,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     try {
       this.#dispatch();
     } catch (error) {
-      this.fail(localError(error));
+      this.fail(this.#local(error));
     }
   }
 
@@ -367,7 +369,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
       .then((message) => {
         if (!this.settled) this.#dispatchProcessed(message);
       })
-      .then(undefined, (error: unknown) => this.fail(localError(error)));
+      .then(undefined, (error: unknown) => this.fail(this.#local(error)));
   }
 
   #dispatchProcessed({ body, metadata }: Envelope): void {
@@ -419,7 +421,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     } catch (error) {
       if (this.settled) return;
       stream.reset(new RapError("CANCELLED", `the caller's stream failed: ${messageOf(error)}`));
-      const failure = localError(error);
+      const failure = this.#local(error);
       // The function runs already, whatever the error says of another call.
       this.fail(new RapError(failure.code, failure.message, { cause: error, ...failure, maybeExecuted: true }));
     }
@@ -433,6 +435,17 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
       stream.send(codec.encode(body, "item"), false, metadata.size > 0 ? metadata : undefined);
     const processed = this.outbound(item, undefined);
     return isPromise(processed) ? processed.then(send) : send(processed);
+  }
+
+  /** An error of this side; one that is no RapError came before anything was sent. */
+  #local(error: unknown): RapError {
+    if (RapError.is(error)) return error;
+    const unfit = isMetadataError(error);
+    if (unfit && error.limit !== undefined) this.core.refused[error.limit]++;
+    return new RapError(unfit || CodecError.is(error) ? "INVALID_ARGUMENT" : "INTERNAL", messageOf(error), {
+      cause: error,
+      maybeExecuted: false,
+    });
   }
 
   get #peer(): string {
@@ -518,14 +531,4 @@ function iterate(source: AsyncIterable<unknown> | Iterable<unknown>): AsyncItera
     next: async () => iterator.next(),
     return: async () => iterator.return?.() ?? { done: true, value: undefined },
   };
-}
-
-/** An error of this side; one that is no RapError came before anything was sent. */
-function localError(error: unknown): RapError {
-  if (RapError.is(error)) return error;
-  const invalid = CodecError.is(error) || isMetadataError(error);
-  return new RapError(invalid ? "INVALID_ARGUMENT" : "INTERNAL", messageOf(error), {
-    cause: error,
-    maybeExecuted: false,
-  });
 }

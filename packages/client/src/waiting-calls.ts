@@ -1,6 +1,7 @@
-import { type Limits, RapError, Shape } from "@rap/protocol";
+import { RapError, Shape } from "@rap/protocol";
 import type { Connection } from "@rap/transport";
 import { CallQueue, type Waiting } from "./call-queue";
+import type { ClientCore } from "./pool";
 
 /** Calls that wait for a connection: unary calls, streams and channels apart, as the server has limits for each. */
 export class WaitingCalls {
@@ -14,9 +15,9 @@ export class WaitingCalls {
   }
 
   /** Lets a call wait. Throws RESOURCE_EXHAUSTED, and counts it, when as many calls wait as may. */
-  add(call: Waiting, client: { readonly limits: Limits; refused: number }): void {
+  add(call: Waiting, client: Pick<ClientCore, "limits" | "refused">): void {
     if (this.size >= client.limits.maxQueuedCalls) {
-      client.refused++;
+      client.refused.maxQueuedCalls++;
       throw new RapError("RESOURCE_EXHAUSTED", `${this.size} calls wait already`, { maybeExecuted: false });
     }
     this.push(call);

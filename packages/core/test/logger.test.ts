@@ -67,8 +67,12 @@ describe("the default logger", () => {
     expect(last()).toMatchObject({ msg: hostile, [hostile]: hostile });
   });
 
-  test("cuts strings at 256 characters", () => {
+  test("cuts strings at 256 characters, and none that are no longer", () => {
     const { logger, last } = recorder();
+    for (const length of [255, 256, 257]) {
+      logger.warn({ text: "x".repeat(length) }, "");
+      expect(last()).toMatchObject({ text: length > 256 ? `${"x".repeat(256)}…` : "x".repeat(length) });
+    }
     logger.warn({ long: "x".repeat(10_000), ["k".repeat(10_000)]: 1 }, "y".repeat(10_000));
     expect(last()).toMatchObject({ long: `${"x".repeat(256)}…`, msg: `${"y".repeat(256)}…` });
     expect(JSON.stringify(last()).length).toBeLessThan(1_000);

@@ -27,6 +27,9 @@ export interface Codec {
   decode(bytes: Uint8Array, start: number, end: number, owned: boolean): unknown;
 }
 
+/** What a codec holds values and bytes to: the names are those in `LIMITS`. */
+export type CodecLimit = "maxDepth" | "maxDecodeBytes" | "maxMapEntries";
+
 /** A value that cannot be sent, or bytes that cannot be accepted. */
 export class CodecError extends Error {
   override readonly name = "CodecError";

@@ -1,7 +1,7 @@
 export type { AnyFn, Awaitable, CallKind, Channel, Message, ReadOptions, Stream } from "./channel";
 export { type Clock, systemClock, type Timer } from "./clock";
 export { CODES, type Code, codeFromNumber, isCode } from "./code";
-export { type Codec, CodecError, OWNED_BYTES } from "./codec";
+export { type Codec, CodecError, type CodecLimit, OWNED_BYTES } from "./codec";
 export {
   defineErrors,
   type ErrorData,
@@ -39,7 +39,7 @@ export {
   writeU16,
   writeU32,
 } from "./framing";
-export { LIMITS, type LimitChanges, type Limits, limits } from "./limits";
+export { CALL_LIMITS, type CallLimit, LIMITS, type LimitChanges, type Limits, limits, noRefusals } from "./limits";
 export {
   decodeMetadata,
   encodeMetadata,

@@ -5,7 +5,8 @@ const MiB = 1024 * KiB;
 
 /**
  * Every limit of rap with its default: durations in milliseconds, sizes in bytes, rates per second.
- * A server, a client and (where it says so) a function may loosen or tighten them; see `docs/protocol.md`.
+ * A server, a client and (where it says so) a function may loosen or tighten them; `docs/limits.md` has them as a table,
+ * with the counter of each in `stats()`.
  */
 export const LIMITS = Object.freeze({
   /**
@@ -71,7 +72,10 @@ export const LIMITS = Object.freeze({
   streamWindowMessages: 256,
   /** Bytes a peer may send on all streams of a connection together before it must wait. */
   connectionWindowBytes: 4 * MiB,
-  /** Unsent bytes of a connection above which producers, and a server's reading, pause. */
+  /**
+   * Unsent bytes of a connection above which a server reads nothing more from it. Producers wait for credit, and large
+   * messages from 256 KiB on.
+   */
   writeQueueSoftBytes: 1 * MiB,
   /** Unsent bytes of a connection above which it is destroyed: SLOW_CONSUMER. */
   writeQueueHardBytes: 16 * MiB,
@@ -134,6 +138,38 @@ export const LIMITS = Object.freeze({
   /** Characters of a peer's string in a log line. */
   logStringLength: 256,
 });
+
+/**
+ * The limits over which a call, a session or a message fails, and nothing else with it. `stats().refused` of a server or
+ * client counts under these names.
+ */
+export const CALL_LIMITS = Object.freeze([
+  "maxMessageBytes",
+  "maxInFlight",
+  "maxStreams",
+  "maxChannels",
+  "maxSessions",
+  "maxServerInFlight",
+  "maxQueuedCalls",
+  "metadataEntries",
+  "metadataKeyBytes",
+  "metadataValueBytes",
+  "metadataBytes",
+  "maxNameBytes",
+  "maxDepth",
+  "maxDecodeBytes",
+  "maxMapEntries",
+  "timeout",
+  "maxTimeout",
+  "generatorReturnTimeout",
+] as const satisfies readonly (keyof typeof LIMITS)[]);
+
+export type CallLimit = (typeof CALL_LIMITS)[number];
+
+/** A counter, at 0, for each of {@link CALL_LIMITS}. */
+export function noRefusals(): Record<CallLimit, number> {
+  return Object.fromEntries(CALL_LIMITS.map((limit) => [limit, 0])) as Record<CallLimit, number>;
+}
 
 const DECODE_FACTOR = 8;
 

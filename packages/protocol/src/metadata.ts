@@ -1,4 +1,4 @@
-import { LIMITS } from "./limits";
+import { type CallLimit, LIMITS } from "./limits";
 
 /** Text, or bytes under a key that ends in `-bin`. */
 export type MetadataValue = string | Uint8Array;
@@ -71,7 +71,9 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
   append(key: string, value: MetadataValue): this {
     const name = key.toLowerCase();
     if (name.length > LIMITS.metadataKeyBytes || !KEY.test(name)) {
-      throw invalid(`metadata key ${JSON.stringify(key.slice(0, 64))} must be 1 to 128 characters of a-z 0-9 . _ -`);
+      const limit = name.length > LIMITS.metadataKeyBytes ? "metadataKeyBytes" : undefined;
+      const rule = "must be 1 to 128 characters of a-z 0-9 . _ -";
+      throw invalid(`metadata key ${JSON.stringify(key.slice(0, 64))} ${rule}`, limit);
     }
     const binary = name.endsWith("-bin");
     if (binary !== value instanceof Uint8Array || (!binary && typeof value !== "string")) {
@@ -82,13 +84,18 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
     }
     const size = byteLength(value);
     if (size > LIMITS.metadataValueBytes) {
-      throw invalid(`metadata value of "${name}" is longer than ${LIMITS.metadataValueBytes} bytes`);
+      throw invalid(
+        `metadata value of "${name}" is longer than ${LIMITS.metadataValueBytes} bytes`,
+        "metadataValueBytes",
+      );
     }
     if (this.#entries.length >= LIMITS.metadataEntries) {
-      throw invalid(`metadata has more than ${LIMITS.metadataEntries} entries`);
+      throw invalid(`metadata has more than ${LIMITS.metadataEntries} entries`, "metadataEntries");
     }
     const cost = this.#cost + entryCost(name, size);
-    if (cost > LIMITS.metadataBytes) throw invalid(`metadata is larger than ${LIMITS.metadataBytes} bytes in all`);
+    if (cost > LIMITS.metadataBytes) {
+      throw invalid(`metadata is larger than ${LIMITS.metadataBytes} bytes in all`, "metadataBytes");
+    }
     this.#cost = cost;
     if (this.#entries === NONE) this.#entries = [];
     this.#entries.push([name, value]);
@@ -198,12 +205,15 @@ function byteLength(value: MetadataValue): number {
   return value.length > LIMITS.metadataValueBytes ? value.length : encoder.encode(value).length;
 }
 
-function invalid(message: string): TypeError {
-  return Object.assign(new TypeError(message), { code: "ERR_RAP_METADATA" });
+function invalid(message: string, limit?: CallLimit): TypeError {
+  return Object.assign(new TypeError(message), { code: "ERR_RAP_METADATA", ...(limit !== undefined && { limit }) });
 }
 
-/** Whether a value is what `Metadata` and `decodeMetadata` throw. Never throws, whatever the value does. */
-export function isMetadataError(value: unknown): value is TypeError {
+/**
+ * Whether a value is what `Metadata` and `decodeMetadata` throw; its `limit` is the one that was exceeded, if it was
+ * that. Never throws, whatever the value does.
+ */
+export function isMetadataError(value: unknown): value is TypeError & { readonly limit?: CallLimit } {
   try {
     return (value as { code?: unknown }).code === "ERR_RAP_METADATA";
   } catch {

@@ -1,4 +1,4 @@
-import type { Codec } from "./codec";
+import type { Codec, CodecLimit } from "./codec";
 import { directBytes, readDirect, UNREAD } from "./direct-reader";
 import { DirectWriter } from "./direct-writer";
 import type { MsgpackEngine } from "./engine";
@@ -13,6 +13,8 @@ export interface CodecLimits {
   readonly maxCost: number;
   /** Entries of one object, Map or Set. Default 65 536. */
   readonly maxMapEntries: number;
+  /** Told of the limit when a value or message is refused because of it: a server or client counts so. Must not throw. */
+  readonly onLimit?: ((limit: CodecLimit) => void) | undefined;
 }
 
 /** Options of {@link msgpack}. */

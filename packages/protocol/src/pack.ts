@@ -167,14 +167,19 @@ export class Pack {
 
   #checkSize(entries: number): void {
     const { maxMapEntries } = this.#limits;
-    if (entries > maxMapEntries) throw new Refusal(`${entries} entries cannot be sent, the most is ${maxMapEntries}`);
+    if (entries <= maxMapEntries) return;
+    this.#limits.onLimit?.("maxMapEntries");
+    throw new Refusal(`${entries} entries cannot be sent, the most is ${maxMapEntries}`);
   }
 
   #tooDeep(value: object): Refusal {
     // Whatever is cyclic is too deep as well, so that a cycle need not be looked for before.
     const chain = [...this.#around.slice(0, this.#depth), value];
     const repeated = chain.findIndex((container, depth) => chain.indexOf(container) < depth);
-    if (repeated < 0) return new Refusal(`more than ${this.#limits.maxDepth} levels cannot be sent`);
+    if (repeated < 0) {
+      this.#limits.onLimit?.("maxDepth");
+      return new Refusal(`more than ${this.#limits.maxDepth} levels cannot be sent`);
+    }
     this.#depth = repeated;
     return new Refusal("a cyclic value cannot be sent (it contains itself)");
   }

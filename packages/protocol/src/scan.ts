@@ -1,4 +1,4 @@
-import { CodecError } from "./codec";
+import { CodecError, type CodecLimit } from "./codec";
 import { BIGINT, MAP, SET, TIMESTAMP, UNDEFINED } from "./extension";
 import { Shapes } from "./shapes";
 
@@ -10,6 +10,8 @@ export interface ScanLimits {
   readonly maxCost: number;
   /** Entries of one object, Map or Set. */
   readonly maxMapEntries: number;
+  /** Told of the limit when something is refused because of it. */
+  readonly onLimit?: ((limit: CodecLimit) => void) | undefined;
 }
 
 /**
@@ -198,7 +200,7 @@ export class Scan {
               at += width;
               if (type === MAP && values % 2 !== 0) throw malformed("a Map with a key but no value", offset);
               if (values > (type === MAP ? 2 * maxMapEntries : maxMapEntries)) {
-                throw tooLarge("more than maxMapEntries", maxMapEntries, offset);
+                throw this.#over("maxMapEntries", "more than maxMapEntries", maxMapEntries, offset);
               }
               cost += COST.hash + COST.slot * 4 * values;
             } else {
@@ -248,14 +250,15 @@ export class Scan {
         at += text;
       } else if (values >= 0) {
         if (opens === OBJECT) {
-          if (values > maxMapEntries) throw tooLarge("more than maxMapEntries", maxMapEntries, offset);
+          if (values > maxMapEntries)
+            throw this.#over("maxMapEntries", "more than maxMapEntries", maxMapEntries, offset);
           cost += COST.object + COST.slot * values;
           values *= 2;
         } else {
           cost += COST.array + COST.slot * values;
         }
         if (values > opensUntil - at) throw malformed("truncated", offset);
-        if (depth === maxDepth) throw tooLarge("deeper than maxDepth", maxDepth, offset);
+        if (depth === maxDepth) throw this.#over("maxDepth", "deeper than maxDepth", maxDepth, offset);
         this.#kinds[depth] = kind;
         this.#lacks[depth] = lacks;
         this.#stops[depth] = stop;
@@ -269,8 +272,13 @@ export class Scan {
         if (skip > stop - at) throw malformed("truncated", offset);
         at += skip;
       }
-      if (cost > maxCost) throw tooLarge("more memory than maxCost", maxCost, offset);
+      if (cost > maxCost) throw this.#over("maxDecodeBytes", "more memory than maxCost", maxCost, offset);
     }
+  }
+
+  #over(limit: CodecLimit, what: string, most: number, offset: number): CodecError {
+    this.#limits.onLimit?.(limit);
+    return new CodecError(`cannot decode: ${what} ${most}, at byte ${offset}`);
   }
 }
 
@@ -278,10 +286,6 @@ const PROTO = [..."__proto__"].map((character) => character.charCodeAt(0));
 
 function malformed(what: string, offset: number): CodecError {
   return new CodecError(`cannot decode: ${what}, at byte ${offset}`);
-}
-
-function tooLarge(what: string, limit: number, offset: number): CodecError {
-  return new CodecError(`cannot decode: ${what} ${limit}, at byte ${offset}`);
 }
 
 function unsigned(bytes: Uint8Array, from: number, to: number): number {

@@ -21,6 +21,7 @@ import {
   type CallKind,
   type Codec,
   decodeMetadata,
+  isMetadataError,
   Metadata,
   messageOf,
   type OpenHead,
@@ -88,7 +89,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     this.#method = method;
     this.#streamArg = head.streamArg;
     if (head.metadataEnd > head.metadataStart) {
-      this.#metadata = readMetadata(bytes, head.metadataStart, head.metadataEnd);
+      this.#metadata = readMetadata(bytes, head.metadataStart, head.metadataEnd, connection);
       const id = this.#metadata.get(SESSION_KEY);
       if (id !== undefined) this.#session = connection.session(id);
     }
@@ -266,6 +267,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   onReset(error: RapError | undefined): void {
     if (error === undefined) return this.#onFinished();
     if (error.code !== "DEADLINE_EXCEEDED") this.#givenUpAt = this.#connection.now();
+    else if (this.#cancelled === undefined) this.#connection.onRefused("timeout");
     this.cancel(error.origin === "remote" ? new RapError(error.code, error.message, { origin: "remote" }) : error);
     if (!this.#started) {
       this.#started = true;
@@ -292,6 +294,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
       "DEADLINE_EXCEEDED",
       `${this.#method.target} took longer than ${Math.round(this.#timeout)} ms`,
     );
+    this.#connection.onRefused(this.#ownTimeout ? "maxTimeout" : "timeout");
     // A caller whose own time is over has left; it is told when the function is done, as then a place is free.
     if (this.#ownTimeout) this.#stream.fail(error);
     this.cancel(error);
@@ -319,6 +322,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
 
   /** A generator that waits for something else than its signal never reaches its `finally`. */
   #abandon(error: RapError): void {
+    this.#connection.onRefused("generatorReturnTimeout");
     this.#connection.logger.warn({ method: this.#method.target }, "a generator went on after its call was cancelled");
     this.#finish(error);
   }
@@ -672,10 +676,11 @@ function wrongShape(target: string, what: string): RapError {
   return new RapError("UNIMPLEMENTED", `${target} ${what}`);
 }
 
-function readMetadata(bytes: Uint8Array, start: number, end: number): Metadata {
+function readMetadata(bytes: Uint8Array, start: number, end: number, connection: ServerConnection): Metadata {
   try {
     return decodeMetadata(bytes, start, end);
   } catch (error) {
+    if (isMetadataError(error) && error.limit !== undefined) connection.onRefused(error.limit);
     throw new RapError("INVALID_ARGUMENT", (error as Error).message, { cause: error, maybeExecuted: false });
   }
 }

@@ -6,7 +6,9 @@ import {
   type ServerSession,
 } from "@rap/core";
 import {
+  type CallLimit,
   GoawayCode,
+  LIMITS,
   type Metadata,
   type MetadataValue,
   type OpenHead,
@@ -18,6 +20,7 @@ import {
   Bucket,
   Connection,
   type ConnectionHost,
+  type PauseLimit,
   REFUSED,
   type Socket,
   type Stream,
@@ -28,7 +31,7 @@ import { ServerCall } from "./answer";
 import { type FailureOptions, failureOf } from "./failure";
 import { limitedLogger } from "./peer-log";
 import type { Method } from "./registry";
-import type { Refusal, ServerCore } from "./server-core";
+import type { ServerCore } from "./server-core";
 import { newSession, Sessions } from "./sessions";
 
 /** One accepted connection: what handlers see of it, and the count of what runs on it. */
@@ -119,8 +122,8 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
 
   openSession(): string {
     this.#sessions ??= new Sessions();
-    const { random, limits, refused } = this.server;
-    if (this.#sessions.size >= limits.maxSessions) refused.maxSessions++;
+    const { random, limits } = this.server;
+    if (this.#sessions.size >= limits.maxSessions) this.onRefused("maxSessions");
     const id = this.#sessions.open(random, limits.maxSessions);
     this.wire.holds++;
     return id;
@@ -162,6 +165,14 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
       // What a processor throws is no more the caller's business than what a function throws.
       throw RapError.is(error) ? error : failureOf(error, method.target, this);
     }
+  }
+
+  onRefused(limit: CallLimit): void {
+    this.server.refused[limit]++;
+  }
+
+  onPaused(limit: PauseLimit): void {
+    this.server.paused[limit]++;
   }
 
   onClose(_wire: Connection, error: RapError | undefined): void {
@@ -232,6 +243,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
         : "is a channel: open it as one (registerChannel)";
       throw new RapError("UNIMPLEMENTED", `${target} ${hint}`, { maybeExecuted: false });
     }
+    if (tooLong(bytes, targetStart, targetEnd)) this.onRefused("maxNameBytes");
     throw new RapError("NOT_FOUND", `there is no function ${target}`, { maybeExecuted: false });
   }
 
@@ -239,7 +251,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     const { limits } = this.server;
     if (this.#inFlight >= limits.maxInFlight) throw this.#refused("maxInFlight", "calls in flight");
     if (this.server.inFlight >= limits.maxServerInFlight) {
-      this.server.refused.maxServerInFlight++;
+      this.onRefused("maxServerInFlight");
       throw refused("OVERLOADED", "the server is at its limit of calls");
     }
     if (shape === Shape.CHANNEL) {
@@ -254,8 +266,8 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
   }
 
   /** A call beyond a limit that the peer was told. */
-  #refused(limit: Refusal, of: string): RapError {
-    this.server.refused[limit]++;
+  #refused(limit: CallLimit, of: string): RapError {
+    this.onRefused(limit);
     return refused(REFUSED, `this connection has ${this.server.limits[limit]} ${of}`);
   }
 }
@@ -268,6 +280,14 @@ function refused(reason: string, why: string): RapError {
     retryAfterMs: 100,
   });
 }
+
+/** Whether the group or the name of a target is longer than any can be. */
+function tooLong(bytes: Uint8Array, start: number, end: number): boolean {
+  const slash = bytes.subarray(start, end).indexOf(SLASH);
+  return slash > LIMITS.maxNameBytes || end - start - slash - 1 > LIMITS.maxNameBytes;
+}
+
+const SLASH = 0x2f;
 
 /** A name from a peer, fit for a message. */
 function printable(bytes: Uint8Array, start: number, end: number): string {

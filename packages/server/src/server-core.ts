@@ -1,14 +1,11 @@
 import type { ConnMiddleware, MessageMiddleware, ProcessorChain } from "@rap/core";
-import type { Clock, Codec, Limits, RapError, SecureLayer } from "@rap/protocol";
-import type { TimerWheel } from "@rap/transport";
+import type { CallLimit, Clock, Codec, Limits, RapError, SecureLayer } from "@rap/protocol";
+import type { PauseLimit, TimerWheel } from "@rap/transport";
 import type { Admission } from "./admission";
 import type { Dispatcher } from "./dispatcher";
 import type { FailureOptions } from "./failure";
 import type { ServerConnection } from "./server-connection";
 import type { WorkerPool } from "./worker";
-
-/** The limits by which calls and sessions are refused. */
-export type Refusal = "maxInFlight" | "maxStreams" | "maxChannels" | "maxSessions" | "maxServerInFlight";
 
 /** What connections need of their server. */
 export interface ServerCore extends FailureOptions {
@@ -27,6 +24,7 @@ export interface ServerCore extends FailureOptions {
   /** What makes connections secure, if one of the processors does. */
   secure: SecureLayer | undefined;
   inFlight: number;
-  readonly refused: Record<Refusal, number>;
+  readonly refused: Record<CallLimit, number>;
+  readonly paused: Record<PauseLimit, number>;
   left(connection: ServerConnection, error: RapError | undefined): void;
 }

@@ -28,12 +28,14 @@ import { createContainer } from "@rap/core/container";
 import {
   type AnyFn,
   type Awaitable,
+  type CallLimit,
   type Channel,
   type Clock,
   GoawayCode,
   type Limits,
   limits,
   msgpack,
+  noRefusals,
   type Random,
   RapError,
   systemClock,
@@ -43,6 +45,7 @@ import {
   type EndReason,
   Ends,
   type Listener,
+  type PauseLimit,
   pemFile,
   type Socket,
   TimerWheel,
@@ -61,7 +64,7 @@ import { guardedLogger } from "./peer-log";
 import { registerReflection } from "./reflection";
 import { REGISTRY, Registry } from "./registry";
 import { ServerConnection } from "./server-connection";
-import type { Refusal, ServerCore } from "./server-core";
+import type { ServerCore } from "./server-core";
 import { checkListenOptions, checkServerOptions, type ListenOptions, type ServerOptions } from "./server-options";
 import { type Ctor, registerService, type ServiceOptions } from "./service";
 import { registerSessions } from "./sessions";
@@ -74,8 +77,10 @@ export interface ServerStats {
   handshakes: number;
   /** Connections that were turned away as they were accepted, by the limit that did it, or `filtered`. */
   rejected: Readonly<Record<Rejection, number>>;
-  /** Calls and sessions that were refused, by the limit that did it. */
-  refused: Readonly<Record<Refusal, number>>;
+  /** Calls, sessions and messages that were refused, or ended before they were done, by the limit that did it. */
+  refused: Readonly<Record<CallLimit, number>>;
+  /** How often a peer was not read from for a while, as it did not take what was sent to it, by the limit. */
+  paused: Readonly<Record<PauseLimit, number>>;
   /**
    * Connections that ended otherwise than by a close, by the reason: `FRAME_TOO_LARGE`, `SLOW_FRAME`, `SLOW_CONSUMER`,
    * `TOO_MANY_PINGS`, `TOO_MANY_GLITCHES`, `ENHANCE_YOUR_CALM`, `HANDSHAKE_FAILED` … Only those that there were.
@@ -129,6 +134,7 @@ export class Server implements AsyncDisposable, Host {
     if (options.health !== false) this.#health.register(this.#registry);
     if (options.reflection === true) registerReflection(this.#registry);
     const table = options.limits === undefined ? this.#injected(LIMITS, limits) : limits(options.limits);
+    const refused = noRefusals();
     this.#core = {
       limits: table,
       clock,
@@ -138,7 +144,12 @@ export class Server implements AsyncDisposable, Host {
       wheel: new TimerWheel(clock),
       codecs: [
         this.#injected(CODEC, () =>
-          msgpack({ maxDepth: table.maxDepth, maxCost: table.maxDecodeBytes, maxMapEntries: table.maxMapEntries }),
+          msgpack({
+            maxDepth: table.maxDepth,
+            maxCost: table.maxDecodeBytes,
+            maxMapEntries: table.maxMapEntries,
+            onLimit: (limit) => void refused[limit]++,
+          }),
         ),
       ],
       info: INFO,
@@ -150,7 +161,8 @@ export class Server implements AsyncDisposable, Host {
       processors: undefined,
       secure: undefined,
       inFlight: 0,
-      refused: { maxInFlight: 0, maxStreams: 0, maxChannels: 0, maxSessions: 0, maxServerInFlight: 0 },
+      refused,
+      paused: { writeQueueSoftBytes: 0, maxUnsentReplies: 0 },
       left: (connection, error) => this.#left(connection, error),
     };
   }
@@ -357,12 +369,13 @@ export class Server implements AsyncDisposable, Host {
   }
 
   stats(): ServerStats {
-    const { admission, inFlight, refused, wheel } = this.#core;
+    const { admission, inFlight, refused, paused, wheel } = this.#core;
     return {
       connections: this.#connections.size,
       handshakes: admission.counts.handshakes,
       rejected: { ...admission.rejected },
       refused: { ...refused },
+      paused: { ...paused },
       ended: this.#ends.counts(),
       inFlight,
       timers: wheel.size,
@@ -477,7 +490,11 @@ export class Server implements AsyncDisposable, Host {
       return { transport: tcp({ ...counted, filter: admission.guard(false) }), address: `tcp://${where}` };
     }
     const { handshakeTimeout } = table;
-    const secured = { ...counted, handshakeTimeout, ...server, filter: admission.guard(true, server.filter) };
+    const onDrop = (reason: Error): void => {
+      if ((reason as NodeJS.ErrnoException).code === "ERR_TLS_HANDSHAKE_TIMEOUT") this.#ends.count("HANDSHAKE_FAILED");
+      server.onDrop?.(reason);
+    };
+    const secured = { ...counted, handshakeTimeout, ...server, onDrop, filter: admission.guard(true, server.filter) };
     return { transport: tls(secured), address: `tls://${where}` };
   }
 

@@ -211,6 +211,17 @@ describe("a server", () => {
     expect(server.stats()).toMatchObject({ handshakes: 0, connections: 1 });
   });
 
+  test("counts who does not come to the end of the TLS handshake in time, like any other handshake", async () => {
+    const { server: tls } = await certificates();
+    const told: string[] = [];
+    const onDrop = ({ message }: Error) => void told.push(message);
+    const server = await listening({ tls: { ...tls, onDrop }, limits: { handshakeTimeout: 50 } });
+    await once(await silent(server), "close");
+    await until(() => server.stats().handshakes === 0);
+    expect(server.stats()).toMatchObject({ connections: 0, ended: { HANDSHAKE_FAILED: 1 } });
+    expect(told).toEqual(["the peer did not finish the TLS handshake in time"]);
+  });
+
   test("counts over all its listeners, and those of a transport that it was given", async () => {
     const server = await listening({ limits: { maxConnections: 2 } });
     const second = await server.listen({ port: 0 });

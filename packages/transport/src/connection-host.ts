@@ -1,6 +1,7 @@
-import type { Hello, OpenHead, RapError, SecureLayer } from "@rap/protocol";
+import type { CallLimit, Hello, OpenHead, RapError, SecureLayer } from "@rap/protocol";
 import type { Connection } from "./connection";
 import type { HandshakeOptions } from "./handshake";
+import type { PauseLimit } from "./pressure";
 import type { Stream, StreamSink } from "./stream";
 import type { TimerWheel } from "./wheel";
 
@@ -19,6 +20,10 @@ export interface ConnectionHost {
   onGoaway?(connection: Connection, reason: string): void;
   /** A stream is over on both sides: there is room for another. */
   onRoom?(connection: Connection): void;
+  /** A message was refused, on its way in or out, because of this limit. */
+  onRefused?(limit: CallLimit): void;
+  /** The peer takes too little of what is sent to it: because of this limit it is not read from until it has. */
+  onPaused?(limit: PauseLimit): void;
   /** The connection is over; its streams were told before. `error` says why when it was not a clean end. */
   onClose(connection: Connection, error: RapError | undefined): void;
 }

@@ -1,5 +1,6 @@
 import {
   blockEnd,
+  type CallLimit,
   type Codec,
   copyBytes,
   decodeError,
@@ -35,7 +36,7 @@ import { Handshake } from "./handshake";
 import { Keepalive } from "./keepalive";
 import { faultOf, lost } from "./loss";
 import { Outbox, SMALL_BYTES } from "./outbox";
-import { Pressure } from "./pressure";
+import { type PauseLimit, Pressure } from "./pressure";
 import { SealedSocket } from "./sealed-socket";
 import { kept, MIN_FRAGMENT, Stream, type StreamSink } from "./stream";
 import { StreamTable } from "./stream-table";
@@ -240,6 +241,7 @@ export class Connection implements SocketHandler, FrameSink {
   checkSize(bytes: number): void {
     const limit = this.peer.maxMessageBytes;
     if (bytes <= limit) return;
+    this.refused("maxMessageBytes");
     throw new RapError("RESOURCE_EXHAUSTED", `a message of ${bytes} bytes is over the peer's limit of ${limit}`, {
       details: [{ limit, size: bytes }],
       maybeExecuted: false,
@@ -402,6 +404,16 @@ export class Connection implements SocketHandler, FrameSink {
     if (!this.#glitches.take(this.wheel.now())) {
       throw new Violation(GoawayCode.TOO_MANY_GLITCHES, `too many odd frames, the last: ${what}`);
     }
+  }
+
+  /** A message of a stream was refused because of a limit. */
+  refused(limit: CallLimit): void {
+    this.#host.onRefused?.(limit);
+  }
+
+  /** Its peer is not read from any more, because of a limit. */
+  paused(limit: PauseLimit): void {
+    this.#host.onPaused?.(limit);
   }
 
   violation(code: GoawayCode, what: string): never {

@@ -12,7 +12,12 @@ export class Ends {
     const reason = error?.reason;
     // A peer's goaway may have any number.
     if (reason === undefined || !Object.hasOwn(GoawayCode, reason)) return;
-    this.#counts.set(reason as EndReason, (this.#counts.get(reason as EndReason) ?? 0) + 1);
+    this.count(reason as EndReason);
+  }
+
+  /** A connection is over, of which nobody had to be told. */
+  count(reason: EndReason): void {
+    this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1);
   }
 
   /** Those reasons that there were. */

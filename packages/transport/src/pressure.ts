@@ -7,6 +7,9 @@ import { atTurnEnd } from "./turn";
 const unsent = new Budget<Connection>();
 const unfinished = new Budget<Connection>();
 
+/** The limits at which a peer is not read from for a while. */
+export type PauseLimit = "writeQueueSoftBytes" | "maxUnsentReplies";
+
 /** How a connection bears a peer that does not take what it is sent, or does not finish what it sends. */
 export class Pressure {
   readonly #connection: Connection;
@@ -88,5 +91,6 @@ export class Pressure {
     if (this.#paused || (!slow && this.provoked <= limits.maxUnsentReplies)) return;
     this.#paused = true;
     socket.pause();
+    connection.paused(slow ? "writeQueueSoftBytes" : "maxUnsentReplies");
   }
 }

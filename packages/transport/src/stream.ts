@@ -4,6 +4,7 @@ import {
   decodeMetadata,
   Flag,
   GoawayCode,
+  isMetadataError,
   Kind,
   type Metadata,
   metadataBlock,
@@ -405,6 +406,7 @@ export class Stream {
       this.#partMetadata = decodeMetadata(bytes, start, end);
       return true;
     } catch (error) {
+      if (isMetadataError(error) && error.limit !== undefined) this.connection.refused(error.limit);
       this.#abort(new RapError("INVALID_ARGUMENT", (error as Error).message, { cause: error }));
       return false;
     }
@@ -412,6 +414,7 @@ export class Stream {
 
   #tooLarge(): void {
     const { maxMessageBytes } = this.connection.limits;
+    this.connection.refused("maxMessageBytes");
     this.#abort(
       new RapError("RESOURCE_EXHAUSTED", `a message is larger than the limit of ${maxMessageBytes} bytes`, {
         details: [{ limit: maxMessageBytes }],

@@ -1,0 +1,220 @@
+import { describe, expect, test } from "@jest/globals";
+import { type Frame, HEAD_BYTES, Kind, LIMITS, type Limits, PREAMBLE } from "@rap/protocol";
+import type { EndReason } from "@rap/transport";
+import { AROUND, call, calls, cancel, greet, head, message, odd, ping, type Scene, scene, settle } from "./limit-scene";
+
+/** What a peer does so that it is `more` over the limit, or below it. */
+type Play = (scene: Scene, more: number) => unknown;
+
+const send =
+  (frames: (more: number) => readonly Frame[]): Play =>
+  ({ peer }, more) =>
+    peer.send(...frames(more));
+const times = (count: number, frame: Frame): Frame[] => new Array<Frame>(count).fill(frame);
+
+/** Bytes that go before the body of a result of `bytes`: those of its frame and of msgpack. */
+const RESULT_HEAD = HEAD_BYTES + 3;
+
+/** Takes nothing from here on, and asks for a result that makes this many bytes wait for it. */
+const leave =
+  (bytes: number): Play =>
+  async ({ peer }, more) => {
+    peer.socket.pause();
+    peer.send(call(1, "bytes", [bytes + more - RESULT_HEAD]));
+    await settle();
+    peer.send(odd);
+  };
+
+describe("below and at its limit nothing happens, and one over it a connection ends and is counted:", () => {
+  test.each<[keyof Limits, Partial<Limits>, EndReason, Play]>([
+    [
+      "maxFrameBytes",
+      { maxFrameBytes: 100_000 },
+      "FRAME_TOO_LARGE",
+      ({ peer }, n) => peer.write(head(Kind.OPEN, 100_000 + n)),
+    ],
+    ["pingBurst", { pingBurst: 5, pingStrikes: 1 }, "TOO_MANY_PINGS", send((n) => times(5 + 1 + n, ping))],
+    ["pingStrikes", { pingBurst: 1, pingStrikes: 3 }, "TOO_MANY_PINGS", send((n) => times(1 + 3 + n, ping))],
+    ["glitchBurst", { glitchBurst: 5 }, "TOO_MANY_GLITCHES", send((n) => times(5 + n, odd))],
+    ["refusedBurst", { maxInFlight: 10, refusedBurst: 5 }, "ENHANCE_YOUR_CALM", send((n) => calls(10 + 5 + n, "hang"))],
+    [
+      "cancelBurst",
+      { cancelBurst: 3, cancelsPerSecond: 0.001 },
+      "ENHANCE_YOUR_CALM",
+      async (scene, n) => {
+        for (let id = 1; id <= 2 * (3 + n); id += 2) await outlive(scene, id);
+      },
+    ],
+    [
+      "streamWindowBytes",
+      { streamWindowBytes: 1_000 },
+      "FLOW_CONTROL_ERROR",
+      send((n) => [call(1, "talk"), message(1, 1_000 + n)]),
+    ],
+    [
+      "streamWindowMessages",
+      { streamWindowMessages: 3 },
+      "FLOW_CONTROL_ERROR",
+      send((n) => [call(1, "talk"), ...times(3 + n, message(1, 300))]),
+    ],
+    [
+      "connectionWindowBytes",
+      { connectionWindowBytes: 1_000 },
+      "FLOW_CONTROL_ERROR",
+      send((n) => [call(1, "talk"), call(3, "talk"), message(1, 600), message(3, 400 + n)]),
+    ],
+    ["writeQueueHardBytes", { writeQueueHardBytes: 50_000 }, "SLOW_CONSUMER", leave(50_000)],
+    ["processWriteQueueBytes", { processWriteQueueBytes: 50_000 }, "SLOW_CONSUMER", leave(50_000)],
+    [
+      "processReceiveBytes",
+      { processReceiveBytes: 5_000 },
+      "ENHANCE_YOUR_CALM",
+      ({ peer }, n) => peer.write(Buffer.concat([head(Kind.OPEN, 9_000), new Uint8Array(5_000 - HEAD_BYTES + n)])),
+    ],
+  ])("%s", async (_limit, limits, reason, play) => {
+    for (const more of AROUND) {
+      await using stage = await scene(limits, { highWaterMark: 1_000 });
+      await play(stage, more);
+      await settle();
+      const { connections, ended } = stage.server.stats();
+      expect({ more, connections, ended }).toEqual({
+        more,
+        connections: more === 1 ? 0 : 1,
+        ended: more === 1 ? { [reason]: 1 } : {},
+      });
+    }
+  });
+
+  test("maxHandshakeBytes", async () => {
+    for (const more of AROUND) {
+      await using stage = await scene({}, { greets: false });
+      stage.peer.write(PREAMBLE);
+      stage.peer.write(head(Kind.HELLO, LIMITS.maxHandshakeBytes + more));
+      await settle();
+      expect(stage.server.stats().ended).toEqual(more === 1 ? { FRAME_TOO_LARGE: 1 } : {});
+    }
+  });
+});
+
+/** Milliseconds after which a function that goes on after its call was cancelled is held against the caller. */
+const OUTLIVED = 101;
+
+/** Calls such a function. */
+async function outlive({ peer, clock, release }: Scene, id: number): Promise<void> {
+  peer.send(call(id, "hang"));
+  peer.send(cancel(id));
+  await settle();
+  clock.advance(OUTLIVED);
+  release();
+  await settle();
+}
+
+describe("a budget that is used up has room again for one more after its time, and not a moment earlier:", () => {
+  test.each<[keyof Limits, Partial<Limits>, EndReason, useUp: Play, again: Play, takes?: number]>([
+    [
+      "pingsPerSecond",
+      { pingBurst: 1, pingStrikes: 1 },
+      "TOO_MANY_PINGS",
+      send(() => times(2, ping)),
+      send(() => [ping]),
+    ],
+    ["glitchesPerSecond", { glitchBurst: 1 }, "TOO_MANY_GLITCHES", send(() => [odd]), send(() => [odd])],
+    [
+      "refusedPerSecond",
+      { maxInFlight: 1, refusedBurst: 1 },
+      "ENHANCE_YOUR_CALM",
+      send(() => calls(2, "hang")),
+      send(() => [call(5, "hang")]),
+    ],
+    [
+      "cancelsPerSecond",
+      { cancelBurst: 1 },
+      "ENHANCE_YOUR_CALM",
+      (scene) => outlive(scene, 1),
+      (scene) => outlive(scene, 3),
+      OUTLIVED,
+    ],
+  ])("%s", async (limit, limits, reason, useUp, again, takes = 0) => {
+    for (const more of AROUND) {
+      await using stage = await scene({ ...limits, [limit]: 2 });
+      await useUp(stage, 0);
+      await settle();
+      expect(stage.server.stats().ended).toEqual({});
+      stage.clock.advance(500 + more - takes);
+      await again(stage, 0);
+      await settle();
+      expect({ more, ended: stage.server.stats().ended }).toEqual({ more, ended: more < 0 ? { [reason]: 1 } : {} });
+    }
+  });
+});
+
+describe("a connection beyond a limit is dropped as it comes, and counted:", () => {
+  const far = { peer: { address: "192.0.2.7", local: false } };
+
+  test.each(["maxConnections", "maxConnectionsPerIp", "maxHandshakes", "maxHandshakesPerIp", "acceptBurst"] as const)(
+    "%s",
+    async (limit) => {
+      for (const more of AROUND) {
+        const greets = limit === "maxConnections" || limit === "maxConnectionsPerIp";
+        await using stage = await scene({ [limit]: 3 }, { ...far, greets });
+        for (let others = 1; others < 3 + more; others++) {
+          const peer = await stage.dial();
+          if (greets) greet(peer);
+          await settle();
+        }
+        const { rejected, connections } = stage.server.stats();
+        const over = more === 1 ? 1 : 0;
+        expect({ more, connections, sum: sum(rejected) }).toEqual({ more, connections: 3 + more - over, sum: over });
+        expect(rejected[limit === "acceptBurst" ? "acceptsPerSecond" : limit]).toBe(over);
+      }
+    },
+  );
+
+  test("acceptsPerSecond", async () => {
+    for (const more of AROUND) {
+      await using stage = await scene({ acceptBurst: 1, acceptsPerSecond: 2 }, far);
+      stage.clock.advance(500 + more);
+      await stage.dial();
+      await settle();
+      expect(stage.server.stats().rejected.acceptsPerSecond).toBe(more < 0 ? 1 : 0);
+    }
+  });
+});
+
+const sum = (counters: object) => Object.values(counters).reduce((all: number, each: number) => all + each, 0);
+
+describe("a peer that takes too little is not read from until it has, which is counted:", () => {
+  test("writeQueueSoftBytes", async () => {
+    for (const more of AROUND) {
+      await using stage = await scene({ writeQueueSoftBytes: 20_000 }, { highWaterMark: 1_000 });
+      await leave(20_000)(stage, more);
+      await settle();
+      expect(stage.server.stats().paused).toEqual({ writeQueueSoftBytes: more === 1 ? 1 : 0, maxUnsentReplies: 0 });
+      stage.peer.send(call(3, "hang"));
+      await settle();
+      expect(stage.server.stats().inFlight).toBe(more === 1 ? 0 : 1);
+      stage.peer.socket.resume();
+      await settle();
+      expect(stage.server.stats()).toMatchObject({ inFlight: 1, connections: 1 });
+    }
+  });
+
+  test("maxUnsentReplies", async () => {
+    for (const more of AROUND) {
+      await using stage = await scene({ maxUnsentReplies: 10, pingBurst: 100 }, { highWaterMark: 1_000 });
+      stage.peer.socket.pause();
+      stage.peer.send(call(1, "bytes", [5_000]));
+      await settle();
+      stage.peer.send(...times(10 + more, ping));
+      await settle();
+      expect(stage.server.stats().paused).toEqual({ writeQueueSoftBytes: 0, maxUnsentReplies: more === 1 ? 1 : 0 });
+      stage.peer.send(call(3, "hang"));
+      await settle();
+      expect(stage.server.stats().inFlight).toBe(more === 1 ? 0 : 1);
+      stage.peer.socket.resume();
+      await settle();
+      expect(stage.server.stats()).toMatchObject({ inFlight: 1, connections: 1 });
+      expect(stage.peer.of("pong")).toHaveLength(10 + more);
+    }
+  });
+});

@@ -1,0 +1,296 @@
+import { describe, expect, test } from "@jest/globals";
+import { Client } from "@rap/client";
+import { CLOCK, type Logger, RANDOM } from "@rap/core";
+import { createContainer } from "@rap/core/container";
+import { Kind, LIMITS, type Limits, PREAMBLE, type RapError, systemRandom } from "@rap/protocol";
+import { Server } from "@rap/server";
+import { createTestPair, ManualClock } from "@rap/testing";
+import { memory, type Transport } from "@rap/transport";
+import { AROUND, call, cancel, head, type Scene, scene, settle } from "./limit-scene";
+import { SILENT } from "./links";
+
+/** The wheel of timers looks every 4 ms, and the watch over a connection's time every 2.5 s. */
+const TICK = 5;
+const LOOK = 2_500 + TICK;
+const STEP = 100;
+
+/** A client and a server on one clock that stands still, and a function that never ends. */
+async function pairOn(clock: ManualClock, limits: { server?: Partial<Limits>; client?: Partial<Limits> } = {}) {
+  const container = createContainer();
+  container.register(CLOCK, { useValue: clock });
+  const server = new Server({ container, logger: SILENT, limits: limits.server ?? {} });
+  const hang = () => new Promise<void>(() => {});
+  server.register({ hang, patient: hang });
+  const pair = await createTestPair(server, { client: { container, limits: limits.client ?? {} } });
+  return {
+    ...pair,
+    async [Symbol.asyncDispose]() {
+      const stopped = Promise.all([pair.client.stop({ graceMs: 0 }), server.shutdown({ graceMs: 0 })]);
+      for (let turn = 0; turn < 3; turn++) {
+        await settle();
+        clock.advance(LIMITS.abortGrace + 10);
+      }
+      await stopped;
+    },
+  };
+}
+
+describe("a moment before its time a connection lives, and after it the connection is over and counted:", () => {
+  const partOfFrame: Begin = ({ peer }) => peer.write(head(Kind.OPEN, 100));
+  const nothing: Begin = () => undefined;
+  const takesNothing: Begin = ({ peer }) => {
+    peer.socket.pause();
+    peer.send(call(1, "bytes", [5_000]));
+  };
+  /** Until it is asked for a sign of life, which it does not give. */
+  const silent: Begin = async ({ peer, clock }) => {
+    peer.send(call(1, "hang"));
+    await settle();
+    while (peer.of("ping").length === 0) {
+      clock.advance(STEP);
+      await settle();
+    }
+  };
+
+  test.each<[keyof Limits, string | undefined, Begin, moment?: number]>([
+    ["frameTimeout", "SLOW_FRAME", partOfFrame],
+    ["writeStallTimeout", "SLOW_CONSUMER", takesNothing],
+    ["keepaliveTimeout", "KEEPALIVE_TIMEOUT", silent, STEP],
+    // Nobody misses a connection that nobody used.
+    ["serverIdleTimeout", undefined, nothing],
+  ])("%s", async (limit, reason, begin, moment = 1) => {
+    await using stage = await scene({});
+    await begin(stage);
+    await settle();
+    stage.clock.advance(LIMITS[limit] - moment);
+    await settle();
+    expect(stage.server.stats().connections).toBe(1);
+    // One look may be needed to find that it has begun.
+    stage.clock.advance(moment + 2 * LOOK);
+    await settle();
+    expect(stage.server.stats().connections).toBe(0);
+    expect(stage.server.stats().ended).toEqual(reason === undefined ? {} : { [reason]: 1 });
+  });
+
+  test("handshakeTimeout", async () => {
+    await using stage = await scene({}, { greets: false });
+    stage.peer.write(PREAMBLE);
+    // Of the time that real clocks say a TLS handshake took, which is no time here, nothing is left.
+    stage.clock.advance(LIMITS.handshakeTimeout - 500);
+    await settle();
+    expect(stage.server.stats().connections).toBe(1);
+    stage.clock.advance(500 + TICK);
+    await settle();
+    expect(stage.server.stats()).toMatchObject({ connections: 0, ended: { HANDSHAKE_FAILED: 1 } });
+  });
+
+  test("clientIdleTimeout", async () => {
+    const clock = new ManualClock();
+    await using pair = await pairOn(clock);
+    clock.advance(LIMITS.clientIdleTimeout - 1);
+    await settle();
+    expect(pair.client.stats().connections).toBe(1);
+    clock.advance(1 + LOOK);
+    await settle();
+    expect([pair.client.stats().connections, pair.client.stats().ended]).toEqual([0, undefined]);
+  });
+});
+
+type Begin = (scene: Scene) => unknown;
+
+test("keepaliveInterval: a peer with a call open is pinged after so much silence", async () => {
+  await using stage = await scene({});
+  stage.peer.send(call(1, "hang"));
+  await settle();
+  stage.clock.advance(LIMITS.keepaliveInterval - 1);
+  await settle();
+  expect(stage.peer.of("ping")).toHaveLength(0);
+  stage.clock.advance(1 + LOOK);
+  await settle();
+  expect(stage.peer.of("ping")).toHaveLength(1);
+});
+
+describe("a moment before its time a call runs, and after it the call has failed and is counted:", () => {
+  test("timeout", async () => {
+    const clock = new ManualClock();
+    await using pair = await pairOn(clock);
+    let failed: RapError | undefined;
+    pair.client.invokeByName("hang").catch((error: RapError) => (failed = error));
+    await settle();
+    clock.advance(LIMITS.timeout - 1);
+    await settle();
+    expect([failed, pair.client.stats().refused]).toEqual([undefined, undefined]);
+    clock.advance(1 + TICK);
+    await settle();
+    expect(failed).toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    expect(pair.client.stats().refused).toEqual({ timeout: 1 });
+    expect(pair.server.stats().refused).toMatchObject({ timeout: 1, maxTimeout: 0 });
+  });
+
+  test("timeout, of a call with no time left", async () => {
+    await using pair = await pairOn(new ManualClock());
+    const called = pair.client.invokeByName("hang", [], { timeout: 0 });
+    await expect(called).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED", maybeExecuted: false });
+    expect(pair.client.stats().refused).toEqual({ timeout: 1 });
+    expect(pair.server.stats().refused.timeout).toBe(0);
+  });
+
+  test("maxTimeout", async () => {
+    const clock = new ManualClock();
+    await using pair = await pairOn(clock, { client: { keepaliveInterval: 2 ** 31, clientIdleTimeout: 2 ** 31 } });
+    let failed: RapError | undefined;
+    pair.client.invokeByName("hang", [], { timeout: Infinity }).catch((error: RapError) => (failed = error));
+    await settle();
+    for (let left = LIMITS.maxTimeout - 1; left > 0; left -= 10_000) {
+      clock.advance(Math.min(10_000, left));
+      await settle();
+    }
+    expect([failed, pair.server.stats().refused.maxTimeout]).toEqual([undefined, 0]);
+    clock.advance(1 + TICK);
+    await settle();
+    expect(failed).toMatchObject({ code: "DEADLINE_EXCEEDED", origin: "remote" });
+    expect(pair.server.stats().refused).toMatchObject({ timeout: 0, maxTimeout: 1 });
+    expect(pair.client.stats().refused).toBeUndefined();
+  });
+
+  test("generatorReturnTimeout", async () => {
+    await using stage = await scene({});
+    stage.peer.send(call(1, "drip"), cancel(1));
+    await settle();
+    stage.clock.advance(LIMITS.generatorReturnTimeout - 1);
+    expect(stage.server.stats()).toMatchObject({ inFlight: 1, refused: { generatorReturnTimeout: 0 } });
+    stage.clock.advance(1 + TICK);
+    expect(stage.server.stats()).toMatchObject({ inFlight: 0, refused: { generatorReturnTimeout: 1 } });
+  });
+});
+
+describe("the stop of a server", () => {
+  test("goawayPause is the time between its two steps, for a peer that does not answer the ping", async () => {
+    await using stage = await scene({});
+    stage.peer.send(call(1, "hang"));
+    await settle();
+    stage.server.drain();
+    await settle();
+    stage.clock.advance(LIMITS.goawayPause - 1);
+    await settle();
+    expect(stage.peer.of("goaway")).toHaveLength(1);
+    stage.clock.advance(1 + TICK);
+    await settle();
+    expect(stage.peer.of("goaway").map(({ lastId }) => lastId)).toEqual([2 ** 31 - 1, 1]);
+  });
+
+  test("shutdownGrace is what it gives calls when nobody says otherwise, and abortGrace what they have after it", async () => {
+    await using stage = await scene({ shutdownGrace: 5_000, abortGrace: 1_000 });
+    // Its caller never ends it, so the connection waits for that.
+    stage.peer.send(call(1, "talk"));
+    await settle();
+    let stopped = false;
+    void stage.server.shutdown().then(() => (stopped = true));
+    await settle();
+    stage.clock.advance(4_999);
+    await settle();
+    expect(stage.peer.of("reset")).toEqual([]);
+    stage.clock.advance(1);
+    await settle();
+    expect(stage.peer.of("reset")).toHaveLength(1);
+    stage.clock.advance(999);
+    await settle();
+    expect([stopped, stage.server.stats().connections]).toEqual([false, 1]);
+    stage.clock.advance(1);
+    await settle();
+    expect([stopped, stage.server.stats().connections]).toEqual([true, 0]);
+  });
+});
+
+describe("a client", () => {
+  test("connectTimeout is what a dial has", async () => {
+    const clock = new ManualClock();
+    const container = createContainer();
+    container.register(CLOCK, { useValue: clock });
+    const deaf: Transport = {
+      scheme: "memory",
+      dial: (_, signal) =>
+        new Promise((_resolve, reject) => signal?.addEventListener("abort", () => reject(signal.reason))),
+      listen: () => Promise.reject(new Error("not here")),
+    };
+    const client = new Client({ target: "memory://one", transports: [deaf], container });
+    let failed: unknown;
+    void client.start().catch((error: unknown) => (failed = error));
+    await settle();
+    clock.advance(LIMITS.connectTimeout - 1);
+    await settle();
+    expect(failed).toBeUndefined();
+    clock.advance(1);
+    await settle();
+    expect(failed).toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining("within 5000 ms") });
+    await client.stop();
+  });
+
+  test("reconnectInitialBackoff and reconnectResetAfter: how it waits before it dials, as if for the first time after a connection that lived so long", async () => {
+    const clock = new ManualClock();
+    const container = createContainer();
+    container.register(CLOCK, { useValue: clock });
+    container.register(RANDOM, { useValue: { ...systemRandom, float: () => 0.5 } });
+    const server = new Server({ logger: SILENT });
+    const world = memory();
+    await server.listen({ transport: world, address: "memory://a" });
+    const limits = { reconnectInitialBackoff: 1_000, reconnectMultiplier: 2 };
+    const client = new Client({ target: "memory://a", transports: [world], container, limits });
+    await client.start();
+    const waits = async (ms: number) => {
+      world.cut();
+      await settle();
+      clock.advance(ms - 1);
+      await settle();
+      const before = client.stats().connections;
+      clock.advance(1);
+      await settle();
+      return [before, client.stats().connections];
+    };
+    expect(await waits(500)).toEqual([0, 1]);
+    expect(await waits(2_000)).toEqual([0, 1]);
+    clock.advance(LIMITS.reconnectResetAfter - 1);
+    expect(await waits(4_000)).toEqual([0, 1]);
+    clock.advance(LIMITS.reconnectResetAfter);
+    expect(await waits(500)).toEqual([0, 1]);
+    await client.stop();
+    await server.shutdown();
+  });
+
+  test("maxStreamId: the last call before it lets the client dial anew, and calls go on", async () => {
+    // Three calls have the ids 1, 3 and 5; the next would have 7.
+    for (const [maxStreamId, leaves] of [
+      [8, false],
+      [7, true],
+      [6, true],
+    ] as const) {
+      const server = new Server({ logger: SILENT }).register({ echo: (value: unknown) => value });
+      await using pair = await createTestPair(server, { client: { limits: { maxStreamId } } });
+      let goaways = 0;
+      pair.client.on("goaway", () => goaways++);
+      for (let n = 0; n < 3; n++) expect(await pair.client.invokeByName("echo", [n])).toBe(n);
+      expect([maxStreamId, goaways]).toEqual([maxStreamId, leaves ? 1 : 0]);
+      expect(await pair.client.invokeByName("echo", [3])).toBe(3);
+    }
+  });
+});
+
+test("logLinesPerSecond: so many lines about one peer, and no more", async () => {
+  for (const more of AROUND) {
+    let lines = 0;
+    const logger: Logger = { ...SILENT, error: () => void lines++ };
+    const container = createContainer();
+    container.register(CLOCK, { useValue: new ManualClock(1) });
+    const server = new Server({ container, logger, limits: { logLinesPerSecond: 3 } });
+    server.register({
+      fail: () => {
+        throw new Error("no");
+      },
+    });
+    const pair = await createTestPair(server);
+    for (let n = 0; n < 3 + more; n++) await expect(pair.client.invokeByName("fail")).rejects.toThrow();
+    expect(lines).toBe(3 + Math.min(0, more));
+    await pair.client.stop();
+    await server.shutdown();
+  }
+});
