@@ -18,7 +18,7 @@ export const LIMITS = Object.freeze({
   maxHandshakeBytes: 16 * KiB,
   /** One message (arguments, a result, a stream item), all its fragments together; told to the peer in the handshake. Over it: that call fails with RESOURCE_EXHAUSTED. */
   maxMessageBytes: 4 * MiB,
-  /** Body bytes of one fragment; larger messages travel in several, interleaved fairly with others. */
+  /** Body bytes of one fragment; larger messages travel in several, interleaved fairly with others. Up to 16 KiB always go in one. */
   fragmentBytes: 64 * KiB,
   /** From accept (or dial) to the end of the rap handshake, TLS included. */
   handshakeTimeout: 5_000,
@@ -133,7 +133,7 @@ export const LIMITS = Object.freeze({
   shutdownGrace: 30_000,
   /** Time between the abort of what still runs and the end of the sockets. */
   abortGrace: 2_000,
-  /** Log lines about one peer, per second. */
+  /** Log lines about the calls of one connection, per second. */
   logLinesPerSecond: 10,
   /** Characters of a peer's string in a log line. */
   logStringLength: 256,

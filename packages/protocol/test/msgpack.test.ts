@@ -245,6 +245,30 @@ describe("the limits", () => {
     expect(() => msgpack({ maxCost: 100 }).decode(bytes, 0, bytes.length, true)).toThrow("maxCost 100");
   });
 
+  test("that refuse something are told, by their names in LIMITS, each time once", () => {
+    const told: string[] = [];
+    const strict = msgpack({ maxDepth: 2, maxMapEntries: 2, maxCost: 1_000, onLimit: (limit) => told.push(limit) });
+    const decode = (value: unknown) => {
+      const bytes = codec.encode(value).slice();
+      return strict.decode(bytes, 0, bytes.length, false);
+    };
+    const [deep, wide] = [nested(3), { a: 1, b: 2, c: 3 }];
+    for (const use of [strict.encode, decode]) {
+      expect(() => use(deep)).toThrow(CodecError);
+      expect(() => use(wide)).toThrow(CodecError);
+      expect(() => use(new Map(Object.entries(wide)))).toThrow(CodecError);
+      expect(use([1, { a: 1 }])).toBeDefined();
+    }
+    expect(() => decode("x".repeat(1_000))).toThrow(CodecError);
+    const both = ["maxDepth", "maxMapEntries", "maxMapEntries"];
+    expect(told).toEqual([...both, ...both, "maxDecodeBytes"]);
+    const cyclic: unknown[] = [];
+    cyclic.push(cyclic);
+    expect(() => strict.encode(cyclic)).toThrow(/cyclic/);
+    expect(() => strict.encode(Symbol("s"))).toThrow(CodecError);
+    expect(told).toHaveLength(7);
+  });
+
   test("bound the memory of a decode", () => {
     const bytes = codec.encode(Array(1_000).fill({})).slice();
     expect(() => msgpack({ maxCost: 10_000 }).decode(bytes, 0, bytes.length, true)).toThrow("maxCost 10000");
