@@ -50,19 +50,19 @@ function roundsOf(contender, { rounds }) {
 /** Milliseconds that a contender's part of a workload takes, roughly: for a guess at what is left. */
 function expected(workload, contender, settings) {
   const pace = paceOf(workload, settings);
-  const work = { idle: workload.connections, cold: 2 * START_MS }[workload.kind] ?? pace.warmUp + pace.ms;
+  const work = { idle: workload.connections, cold: 2 * START_MS }[workload.kind] ?? warmUpOf(workload, pace) + pace.ms;
   return roundsOf(contender, pace) * (START_MS + work);
 }
 
 /** Calls or messages over a time, in processes that nobody used before. */
-async function steady(workload, contender, { warmUp, ms }) {
+async function steady(workload, contender, pace) {
   return withServer(workload, contender, async (server, address) => {
     const clients = await startClients(workload, contender, address);
     if (clients === undefined) return undefined;
     try {
-      await Promise.all(clients.map((client) => warm(client, warmUp)));
+      await Promise.all(clients.map((client) => warm(client, warmUpOf(workload, pace))));
       const before = await server?.ask({});
-      const results = await Promise.all(clients.map((client) => client.ask({ ms })));
+      const results = await Promise.all(clients.map((client) => client.ask({ ms: pace.ms })));
       const after = await server?.ask({});
       return { ...together(results), ...(server && { serverCpu: after.cpu - before.cpu }) };
     } finally {
@@ -71,17 +71,16 @@ async function steady(workload, contender, { warmUp, ms }) {
   });
 }
 
-/**
- * Runs for so long, or longer until a client has worked for half of it: of a second on a busy machine it may have got a
- * fifth.
- */
+/** Runs until a client has worked for so long: of a second on a busy machine it may have got a fifth. */
 async function warm(client, ms) {
-  const begin = performance.now();
-  const past = () => performance.now() - begin;
+  const end = performance.now() + 5 * ms;
   let worked = 0;
-  while (past() < ms || (worked < ms / 2 && past() < 10 * ms)) {
-    worked += (await client.ask({ ms: ms / 4 })).cpu * 1_000;
-  }
+  while (worked < ms && performance.now() < end) worked += (await client.ask({ ms: ms / 4 })).cpu * 1_000;
+}
+
+/** Milliseconds that each client has to warm up with: of its calls each of several servers gets a part. */
+function warmUpOf({ clients = 1, servers = 1 }, { warmUp }) {
+  return (warmUp * Math.max(clients, servers)) / clients;
 }
 
 /** What clients found that ran at the same time, as if they were one; quantiles are those of the first. */
@@ -101,9 +100,9 @@ async function idle(workload, contender) {
   return withServer(workload, contender, async (server, address) => {
     const [client] = await startClients(workload, contender, address);
     try {
-      const before = await server.ask({});
+      const before = await server.ask({ memory: true });
       const { count } = await client.ask({});
-      const after = await server.ask({});
+      const after = await server.ask({ memory: true });
       return { kib: (after.rss - before.rss) / 1024 / count };
     } finally {
       await client.stop();

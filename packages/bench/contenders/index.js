@@ -1,7 +1,7 @@
 const { join } = require("node:path");
 
-/** Not asked of what differs only in how it handles a message. */
-const VARIANT = ["W8", "W9", "W10"];
+/** Not asked of what differs only in how it handles a message: W1, W2, W4 and W6 show it. */
+const VARIANT = ["W3", "W5", "W7", "W8", "W9", "W10"];
 
 /** Rounds of those whom no ratio with a floor is about. */
 const FEW = 3;
@@ -29,6 +29,7 @@ const contenders = [
     rounds: FEW,
     file: "rap.js",
     options: { transport: "memory" },
+    skip: VARIANT,
   },
   { name: "rap-tls", kind: "rap", title: "rap over TLS", rounds: FEW, file: "rap.js", options: { transport: "tls" } },
   {
@@ -38,6 +39,7 @@ const contenders = [
     rounds: FEW,
     file: "rap.js",
     options: { crypto: true },
+    skip: VARIANT,
   },
   {
     name: "rap-msgpackr",
