@@ -387,11 +387,22 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     const { shape, target } = this;
     const left = this.#waited ? this.due - this.core.wheel.now() : this.#timeout;
     const timeout = this.slot < 0 ? 0 : Math.max(1, Math.ceil(left));
-    const body = shape === Shapes.CHANNEL ? undefined : connection.codec.encode(this.#args, "args");
+    const large = connection.codec.encodeLarge?.(this.#args);
+    const body = shape === Shapes.CHANNEL ? undefined : (large?.head ?? connection.codec.encode(this.#args, "args"));
     const end = shape === Shapes.UNARY || shape === Shapes.SERVER_STREAM;
     const { processors } = this.core;
     const sink = processors === undefined ? this : new ProcessedSink(this, processors, "onResponse");
-    this.stream = connection.open(shape, target.bytes, timeout, this.#metadata, this.#streamArg, body, end, sink);
+    this.stream = connection.open(
+      shape,
+      target.bytes,
+      timeout,
+      this.#metadata,
+      this.#streamArg,
+      body,
+      end,
+      sink,
+      large?.tail,
+    );
     if (this.#streamed !== undefined) {
       // What was streamed cannot be streamed again.
       this.#retried = true;

@@ -39,13 +39,16 @@ const OWNERS: Readonly<Record<string, { uses: readonly string[]; because: string
   "protocol/src/random.ts": { uses: ["Math.random"], because: "is the randomness" },
   "core/src/turn.ts": { uses: ["setImmediate"], because: "is the turn of the event loop" },
   "core/src/logger.ts": { uses: ["new Date"], because: "the default of an option: the time in front of a line" },
-  "transport/src/turn.ts": { uses: ["process.nextTick"], because: "is the end of a turn, for coalesced writes" },
+  "transport/src/turn.ts": {
+    uses: ["process.nextTick", "setImmediate"],
+    because: "is the end of a turn, for coalesced writes, and the next one",
+  },
   "transport/src/tcp.ts": { uses: ["performance.now"], because: "stamps openedAt, before any connection has a clock" },
   "transport/src/tls.ts": { uses: ["performance.now"], because: "stamps openedAt, before the TLS handshake" },
   "transport/src/connection.ts": { uses: ["performance.now"], because: "counts its handshake from openedAt" },
   "transport/src/net-socket.ts": {
-    uses: ["process.nextTick", "setImmediate"],
-    because: "closes as node:net does, never within start(), and lets others have their turn before it reads on",
+    uses: ["process.nextTick"],
+    because: "closes as node:net does, never within start()",
   },
   "plugin-crypto/src/freshness.ts": {
     uses: ["Date.now"],

@@ -1,5 +1,17 @@
 /** An encoded value of more bytes than this belongs to who asked for it; others lie in a buffer of the codec. */
 export const OWNED_BYTES = 16 * 1024;
+/** A binary value of at least this many bytes that a message ends in is sent from where it lies. */
+export const LARGE_BYTES = 32 * 1024;
+/** What comes before such a value is at most this long, so that it fits into the first part of its message. */
+export const MAX_HEAD_BYTES = 200;
+
+/** A message whose last part is a value's own memory. */
+export interface LargeMessage {
+  /** At most `MAX_HEAD_BYTES`, valid until the next use of the codec. */
+  readonly head: Uint8Array;
+  /** Not a copy: it must not change until it was sent. */
+  readonly tail: Uint8Array;
+}
 
 /**
  * Turns values into bytes and back. One codec may serve any number of connections; it keeps no state between calls
@@ -16,6 +28,12 @@ export interface Codec {
    * @throws CodecError naming the path of what cannot be sent, e.g. `args[0].user.fn`.
    */
   encode(value: unknown, root?: string): Uint8Array;
+
+  /**
+   * The same bytes as `encode` without a copy of the large binary value that `value` is, or, if it is an array, ends
+   * in; undefined for any other value and for what cannot be sent. A codec may leave it out.
+   */
+  encodeLarge?(value: unknown): LargeMessage | undefined;
 
   /**
    * Decodes the one value that `bytes[start, end)` holds. The bytes come from a peer that is not trusted: they are
@@ -50,4 +68,15 @@ export class CodecError extends Error {
       return false;
     }
   }
+}
+
+/** The binary value of at least `LARGE_BYTES` that `value` is or, if it is an array, ends in. */
+export function largeTail(value: unknown): Uint8Array | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const last: unknown = Array.isArray(value) ? value[value.length - 1] : value;
+  if (!ArrayBuffer.isView(last) || last.byteLength < LARGE_BYTES) return undefined;
+  if ((last as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] !== "Uint8Array") return undefined;
+  // Memory that another thread may write, or that may shrink, is copied.
+  const { buffer } = last as { buffer: ArrayBufferLike & { resizable?: boolean } };
+  return buffer.resizable || buffer[Symbol.toStringTag] !== "ArrayBuffer" ? undefined : (last as Uint8Array);
 }

@@ -112,6 +112,21 @@ export function codecCompliance(name: string, create: () => Codec): void {
       });
     });
 
+    test("encodes a large binary value without a copy as with one, if it does", () => {
+      const codec = create();
+      const large = bytesOf(40_000);
+      for (const value of [large, [large], [1, "text", { a: [null] }, large], Buffer.from(large)]) {
+        const parts = codec.encodeLarge?.(value);
+        if (parts === undefined) continue;
+        const whole = Buffer.concat([parts.head, parts.tail]);
+        expect(parts.tail.buffer).toBe((Array.isArray(value) ? large : (value as Uint8Array)).buffer);
+        expect(Buffer.compare(whole, codec.encode(value))).toBe(0);
+      }
+      for (const value of [null, "a".repeat(50_000), bytesOf(10), [large, 1], { large }, [() => 1, large]]) {
+        expect(codec.encodeLarge?.(value)).toBeUndefined();
+      }
+    });
+
     test("reads only bytes[start, end), in a Buffer as in a Uint8Array", () => {
       const codec = create();
       const value = { bytes: Uint8Array.of(1, 2, 3), list: ["a", 1] };

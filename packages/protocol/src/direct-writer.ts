@@ -1,4 +1,4 @@
-import { OWNED_BYTES } from "./codec";
+import { MAX_HEAD_BYTES, OWNED_BYTES } from "./codec";
 import type { ScanLimits } from "./scan";
 
 // One walk that checks and writes: for values made of null, undefined, booleans, numbers, strings, bytes, Dates, arrays
@@ -38,6 +38,28 @@ export class DirectWriter {
     const bytes = this.#bytes;
     if (bytes.length > OWNED_BYTES) this.#use(new Uint8Array(BUFFER));
     return written ? bytes.subarray(0, this.#at) : undefined;
+  }
+
+  /**
+   * What comes before `tail`, which `value` is or, as an array, ends in. Valid until the next call; undefined when it is
+   * long or left to the general way. Getters may throw.
+   */
+  writeHead(value: unknown, tail: Uint8Array): Uint8Array | undefined {
+    this.#at = 0;
+    if (value !== tail && !this.#putAllButLast(value as readonly unknown[])) return undefined;
+    if (this.#at + MAX_HEAD > MAX_HEAD_BYTES) return undefined;
+    this.#putBinaryHead(tail.length);
+    return this.#bytes.subarray(0, this.#at);
+  }
+
+  #putAllButLast(items: readonly unknown[]): boolean {
+    const room = this.#maxDepth - 1;
+    const last = items.length - 1;
+    this.#putSize(items.length, 0x90, 0x0f, 0xdc);
+    for (let i = 0; i < last; i++) {
+      if (!this.#put(items[i], room) || this.#at > MAX_HEAD_BYTES) return false;
+    }
+    return room >= 0;
   }
 
   #put(value: unknown, room: number): boolean {
@@ -151,6 +173,14 @@ export class DirectWriter {
     if ((value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] !== "Uint8Array") return false;
     const bytes = value as Uint8Array;
     const { length } = bytes;
+    this.#putBinaryHead(length);
+    if (this.#at + length > this.#bytes.length) this.#grow(length);
+    this.#bytes.set(bytes, this.#at);
+    this.#at += length;
+    return true;
+  }
+
+  #putBinaryHead(length: number): void {
     if (length < 0x100) {
       this.#view.setUint16(this.#at, 0xc400 | length);
       this.#at += 2;
@@ -163,10 +193,6 @@ export class DirectWriter {
       this.#view.setUint32(this.#at + 1, length);
       this.#at += 5;
     }
-    if (this.#at + length > this.#bytes.length) this.#grow(length);
-    this.#bytes.set(bytes, this.#at);
-    this.#at += length;
-    return true;
   }
 
   /** The three forms of MessagePack's timestamp, the shortest that holds it. */

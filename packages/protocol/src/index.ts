@@ -1,7 +1,15 @@
 export type { AnyFn, Awaitable, CallKind, Channel, Message, ReadOptions, Stream } from "./channel";
 export { type Clock, systemClock, type Timer } from "./clock";
 export { CODES, type Code, codeFromNumber, isCode } from "./code";
-export { type Codec, CodecError, type CodecLimit, OWNED_BYTES } from "./codec";
+export {
+  type Codec,
+  CodecError,
+  type CodecLimit,
+  LARGE_BYTES,
+  type LargeMessage,
+  largeTail,
+  OWNED_BYTES,
+} from "./codec";
 export {
   defineErrors,
   type ErrorData,

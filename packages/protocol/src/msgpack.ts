@@ -1,4 +1,4 @@
-import type { Codec, CodecLimit } from "./codec";
+import { type Codec, type CodecLimit, type LargeMessage, largeTail } from "./codec";
 import { directBytes, readDirect, UNREAD } from "./direct-reader";
 import { DirectWriter } from "./direct-writer";
 import type { MsgpackEngine } from "./engine";
@@ -51,8 +51,8 @@ const DEFAULT_LIMITS: CodecLimits = {
  * The extension types are listed in `extension.ts` and in `docs/protocol.md`.
  */
 export function msgpack({ engine, ...limits }: MsgpackOptions = {}): Codec {
-  const { encode, decode } = new Msgpack({ ...DEFAULT_LIMITS, ...limits }, engine);
-  return { name: "msgpack", encode, decode };
+  const { encode, encodeLarge, decode } = new Msgpack({ ...DEFAULT_LIMITS, ...limits }, engine);
+  return { name: "msgpack", encode, encodeLarge, decode };
 }
 
 /** A binary value that is at least this part of an owned message is a view of it: copying less keeps little alive. */
@@ -84,6 +84,20 @@ class Msgpack {
     this.#writing = true;
     try {
       return this.#writeDirectly(value) ?? this.#general().encode(value, root);
+    } finally {
+      this.#writing = false;
+    }
+  };
+
+  readonly encodeLarge = (value: unknown): LargeMessage | undefined => {
+    const tail = largeTail(value);
+    if (tail === undefined || this.#writing) return undefined;
+    this.#writing = true;
+    try {
+      const head = this.#writer.writeHead(value, tail);
+      return head && { head, tail };
+    } catch {
+      return undefined;
     } finally {
       this.#writing = false;
     }

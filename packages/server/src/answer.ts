@@ -465,10 +465,12 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     // What a function makes of its cancelling is no result.
     if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
     try {
-      const body = this.codec.encode(value, "result");
+      const large = this.codec.encodeLarge?.(value);
+      const body = large?.head ?? this.codec.encode(value, "result");
       this.#sendHeaders();
       const trailers = this.#trailers !== undefined && this.#trailers.size > 0;
-      this.#stream.send(body, !trailers, metadata);
+      if (large === undefined) this.#stream.send(body, !trailers, metadata);
+      else this.#stream.sendLarge(large, !trailers, metadata);
       if (trailers) this.#stream.end(this.#trailers);
     } catch (error) {
       return this.#fail(error);

@@ -38,7 +38,7 @@ import { faultOf, lost } from "./loss";
 import { Outbox, SMALL_BYTES } from "./outbox";
 import { type PauseLimit, Pressure } from "./pressure";
 import { SealedSocket } from "./sealed-socket";
-import { kept, MIN_FRAGMENT, Stream, type StreamSink } from "./stream";
+import { kept, MIN_FRAGMENT, putFirst, Stream, type StreamSink } from "./stream";
 import { StreamTable } from "./stream-table";
 import { type FrameTrace, frameTrace } from "./trace";
 import type { Socket, SocketHandler } from "./transport";
@@ -175,7 +175,8 @@ export class Connection implements SocketHandler, FrameSink {
   }
 
   /**
-   * Client: opens a stream with its first message (none for a channel), whose body is treated as `Stream.send` does.
+   * Client: opens a stream with its first message (none for a channel), whose body is treated as `Stream.send` does,
+   * and which may go on with a `tail` that is not copied, as in `Stream.sendLarge`.
    * Throws RESOURCE_EXHAUSTED when it is larger than the peer takes, NOT_FOUND or INVALID_ARGUMENT for a target or a
    * `streamArg` that no frame can hold.
    */
@@ -188,8 +189,9 @@ export class Connection implements SocketHandler, FrameSink {
     body: Uint8Array | undefined,
     end: boolean,
     sink: StreamSink,
+    tail?: Uint8Array,
   ): Stream {
-    const bodyBytes = body === undefined ? 0 : body.length;
+    const bodyBytes = (body === undefined ? 0 : body.length) + (tail === undefined ? 0 : tail.length);
     this.checkSize(bodyBytes);
     if (target.length > MAX_TARGET_BYTES) {
       throw new RapError("NOT_FOUND", `no function has a name of ${target.length} bytes`, { maybeExecuted: false });
@@ -218,11 +220,17 @@ export class Connection implements SocketHandler, FrameSink {
     const { outbox } = this;
     const at = outbox.reserve(Kind.OPEN, flags | (!whole ? Flag.MORE : end ? Flag.END : 0), id, size + first);
     writeOpen(outbox.buffer, at, target, Math.min(timeout, MAX_TIMEOUT), metadata, streamArg);
-    if (body !== undefined) copyBytes(whole ? body : body.subarray(0, first), outbox.buffer, at + size);
-    if (whole) {
-      if (body !== undefined) this.messagesSent++;
+    if (tail !== undefined) {
+      const sent = putFirst(body!, tail, outbox.buffer, at + size);
+      stream.push({ body: tail, sent, begun: true, prefix: NONE, kind: Kind.OPEN, flags: 0, end });
+    } else if (whole) {
+      if (body !== undefined) {
+        copyBytes(body, outbox.buffer, at + size);
+        this.messagesSent++;
+      }
       stream.localDone = end;
     } else {
+      copyBytes(body!.subarray(0, first), outbox.buffer, at + size);
       const rest = kept(body!);
       stream.push({ body: rest, sent: first, begun: true, prefix: NONE, kind: Kind.OPEN, flags: 0, end });
     }

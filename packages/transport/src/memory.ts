@@ -206,7 +206,8 @@ class MemorySocket implements Socket {
 
   write(bytes: Uint8Array): boolean {
     if (this.#ended || this.#destroyed) return false;
-    if (bytes.length > 0) this.#send(bytes);
+    // A copy, as the kernel makes: the ends must not share memory.
+    if (bytes.length > 0) this.#send(new Uint8Array(bytes));
     this.#buffered += bytes.length;
     if (this.#buffered < this.#settings.highWaterMark) return true;
     this.#behind = true;
@@ -281,8 +282,7 @@ class MemorySocket implements Socket {
   #deliverBytes(bytes: Uint8Array): void {
     const { chunk } = this.#settings;
     if (bytes.length > chunk) this.#inbox.unshift(bytes.subarray(chunk));
-    // A copy, as the kernel makes: the ends must not share memory.
-    const piece = new Uint8Array(bytes.subarray(0, chunk));
+    const piece = bytes.length > chunk ? bytes.slice(0, chunk) : bytes;
     this.#guard(() => this.#handler?.onData(piece));
     this.#far.#taken(piece.length);
   }

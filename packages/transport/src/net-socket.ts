@@ -3,6 +3,7 @@ import type { TLSSocket } from "node:tls";
 import { type Clock, systemClock, type Timer } from "@rap/protocol";
 import { addressError, closeTimeoutError, explained, toError } from "./explain";
 import type { Peer, Socket, SocketHandler } from "./transport";
+import { nextTurn } from "./turn";
 
 /** Options that sockets of all kinds share. */
 export interface SocketOptions {
@@ -123,7 +124,7 @@ export class NetSocket implements Socket {
     if (this.#breathing || this.#paused) return;
     this.#breathing = true;
     this.#raw.pause();
-    setImmediate(this.#readOn);
+    nextTurn(this.#readOn);
   }
 
   readonly #readOn = (): void => {

@@ -2,7 +2,7 @@ import { copyBytes, Flag, HEAD_BYTES, Kind, writeHead } from "@rap/protocol";
 import type { Stream } from "./stream";
 import type { FrameTrace } from "./trace";
 import type { Socket } from "./transport";
-import { atTurnEnd } from "./turn";
+import { atTurnEnd, nextTurn } from "./turn";
 
 const SLAB_BYTES = 64 * 1024;
 /** A slab with less room than this is left to the garbage collector. */
@@ -13,6 +13,9 @@ const EARLY_FLUSH = 8 * 1024;
 export const SMALL_BYTES = 16 * 1024;
 /** Bytes in the socket above which large messages wait, so that small ones stay close to the wire. */
 const SOCKET_QUEUE_BYTES = 256 * 1024;
+
+/** Bytes of large messages that go out in one turn of the event loop. */
+const TURN_BYTES = 1024 * 1024;
 
 /** Memory that frames are written into. One connection at a time uses a slab, and only between two flushes. */
 interface Slab {
@@ -50,6 +53,8 @@ export class Outbox {
   /** Streams with a fragment to send and the credit for it, in the order of their turns. */
   #ready: Stream[] = [];
   #closed = false;
+  /** Goes on with fragments in the next turn. */
+  #resting = false;
   /** The socket wants no more, and will say when it does. */
   blocked = false;
   bytesSent = 0;
@@ -111,10 +116,19 @@ export class Outbox {
     this.#pump();
   }
 
-  /** Sends fragments as long as the socket takes them; one that is not blocked would not say when to go on. */
+  /**
+   * Sends fragments as long as the socket takes them; one that is not blocked would not say when to go on. A peer that
+   * reads as fast as this side writes must not keep it from everything else.
+   */
   #pump(): void {
+    if (this.#resting) return;
+    const until = this.bytesSent + TURN_BYTES;
     while (this.#ready.length > 0 && !this.#closed) {
       if (this.blocked && this.#socket.buffered >= SOCKET_QUEUE_BYTES) return;
+      if (this.bytesSent >= until) {
+        this.#resting = true;
+        return nextTurn(this.#goOn);
+      }
       const stream = this.#ready.shift()!;
       stream.queued = false;
       if (this.#sendFragment(stream) && !stream.queued) {
@@ -145,6 +159,10 @@ export class Outbox {
     const pending = stream.pending[0];
     if (pending === undefined) return false;
     const left = pending.body.length - pending.sent;
+    if (left < 0) {
+      stream.lostBody();
+      return false;
+    }
     const control = pending.kind !== Kind.DATA && pending.kind !== Kind.OPEN;
     const allowed = control ? left : stream.allowance(Math.min(left, this.#fragmentBytes), left);
     if (allowed < 0) return false;
@@ -196,6 +214,11 @@ export class Outbox {
     this.bytesSent += size;
     this.#hand(pending.body.subarray(pending.sent, pending.sent + size));
   }
+
+  readonly #goOn = (): void => {
+    this.#resting = false;
+    this.#pump();
+  };
 
   readonly #endTurn = (): void => {
     this.#scheduled = false;

@@ -6,6 +6,7 @@ import {
   GoawayCode,
   isMetadataError,
   Kind,
+  type LargeMessage,
   type Metadata,
   metadataBlock,
   OWNED_BYTES,
@@ -14,6 +15,7 @@ import {
 } from "@rap/protocol";
 import type { Connection } from "./connection";
 import { charge, ReceiveWindow, SendWindow } from "./credit";
+import { JoiningSink } from "./joining-sink";
 import { type Pending, SMALL_BYTES } from "./outbox";
 
 const NONE: Uint8Array = new Uint8Array(0);
@@ -28,6 +30,17 @@ const FINISHED = Uint8Array.of(0, 0);
 const NO_PENDING: Pending[] = [];
 /** A part of a message is at least this long, unless it is the last: shorter ones are a waste, and a glitch. */
 export const MIN_FRAGMENT = 256;
+
+/** Writes the first `MIN_FRAGMENT` bytes of a message of two parts; gives how many of them are the tail's. */
+export function putFirst(head: Uint8Array, tail: Uint8Array, buffer: Uint8Array, at: number): number {
+  const sent = MIN_FRAGMENT - head.length;
+  copyBytes(head, buffer, at);
+  buffer.set(tail.subarray(0, sent), at + head.length);
+  return sent;
+}
+
+/** Messages up to here are put together at once; a larger one would hold up everything else for milliseconds. */
+const JOIN_AT_ONCE = 2 * 1024 * 1024;
 
 /** What happens on a stream, as the call that owns it sees it. None of these may throw. */
 export interface StreamSink {
@@ -92,6 +105,8 @@ export class Stream {
   #parts: Uint8Array[] | undefined;
   #partBytes = 0;
   #partMetadata: Metadata | undefined;
+  /** Puts together the large message that came last. */
+  #joining: JoiningSink | undefined;
   /** What comes next are the arguments: one message, bounded by its limit and not by credit. */
   #awaitsArguments: boolean;
 
@@ -136,6 +151,19 @@ export class Stream {
     return this.pending.length === 0;
   }
 
+  /** Sends the one result of a call, in two parts: `tail` is not copied, and must not change until it is sent. */
+  sendLarge({ head, tail }: LargeMessage, end: boolean, metadata?: Metadata): void {
+    if (this.localDone) return;
+    this.connection.checkSize(head.length + tail.length);
+    const block = metadata === undefined ? NONE : metadataBlock(metadata);
+    const { outbox } = this.connection;
+    const flags = Flag.MORE | (block.length > 0 ? Flag.METADATA : 0);
+    const at = outbox.reserve(Kind.DATA, flags, this.id, block.length + MIN_FRAGMENT);
+    if (block.length > 0) outbox.buffer.set(block, at);
+    const sent = putFirst(head, tail, outbox.buffer, at + block.length);
+    this.push({ body: tail, sent, begun: true, prefix: NONE, kind: Kind.DATA, flags: 0, end });
+  }
+
   /** Adds a message to those that wait; the outbox takes it from there. */
   push(pending: Pending): void {
     if (this.pending === NO_PENDING) this.pending = [];
@@ -175,6 +203,7 @@ export class Stream {
 
   /** Ends this side with an error at once: what waits is dropped, and what the peer still sends is not looked at. */
   reset(error: RapError): void {
+    this.#stopJoining();
     this.detach();
     const waited = this.pending.length > 0;
     this.#dropPending();
@@ -186,6 +215,8 @@ export class Stream {
 
   /** Loses interest: no callback comes any more, and credit that was held is given back. */
   detach(): void {
+    // What came whole is delivered, also after the end.
+    if (!this.remoteDone) this.#stopJoining();
     this.sink = undefined;
     this.#dropParts();
     if (this.#held > 0) this.connection.releaseCredit(this.#held);
@@ -251,6 +282,8 @@ export class Stream {
   receiveReset(error: RapError | undefined): void {
     this.remoteDone = true;
     this.peerReset = true;
+    // A caller that gave up waits for nothing; a server's error comes after its messages.
+    if (error !== undefined && this.connection.role === "server") this.#stopJoining();
     const { sink } = this;
     if (this.localDone) {
       this.detach();
@@ -295,6 +328,11 @@ export class Stream {
     all.bytes -= paid;
     if (size === left) window.messages--;
     return size;
+  }
+
+  /** The memory of a message was taken away (`transfer`) before all of it was sent. */
+  lostBody(): void {
+    this.#abort(new RapError("INTERNAL", "bytes were transferred elsewhere before they were sent"));
   }
 
   /** The outbox sent the whole of the first pending message. */
@@ -390,7 +428,9 @@ export class Stream {
       this.sink!.onMessage(bytes, start, end, owned, metadata, whole);
       return;
     }
-    const message = Buffer.allocUnsafeSlow(this.#partBytes + end - start);
+    const size = this.#partBytes + end - start;
+    if (size > JOIN_AT_ONCE) return this.#join(this.#parts, size, bytes.slice(start, end), metadata, whole);
+    const message = Buffer.allocUnsafeSlow(size);
     let at = 0;
     for (const part of this.#parts) {
       message.set(part, at);
@@ -399,6 +439,25 @@ export class Stream {
     message.set(bytes.subarray(start, end), at);
     this.#dropParts();
     this.sink!.onMessage(message, 0, message.length, true, metadata, whole);
+  }
+
+  /** Puts a large message together without holding up what else there is to do. */
+  #join(parts: Uint8Array[], size: number, rest: Uint8Array, metadata: Metadata | undefined, cost: number): void {
+    this.#dropParts();
+    parts.push(rest);
+    const joining = new JoiningSink(this.sink!, parts, size, (sink, message) => {
+      if (this.#joining === joining) this.#joining = undefined;
+      this.sink = JoiningSink.behind(this.sink);
+      sink.onMessage(message, 0, size, true, metadata, cost);
+    });
+    this.#joining = joining;
+    this.sink = joining;
+  }
+
+  /** The message that is put together is not wanted, nor what came after it. */
+  #stopJoining(): void {
+    this.#joining?.stop();
+    this.#joining = undefined;
   }
 
   #readMetadata(bytes: Uint8Array, start: number, end: number): boolean {

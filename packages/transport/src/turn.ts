@@ -5,3 +5,8 @@
 export function atTurnEnd(callback: () => void): void {
   process.nextTick(callback);
 }
+
+/** Runs `callback` in the next turn of the event loop, after what is ready to be read and written. */
+export function nextTurn(callback: () => void): void {
+  setImmediate(callback);
+}
