@@ -63,8 +63,8 @@ describe("below and at its limit nothing happens, and one over it a connection e
       "FLOW_CONTROL_ERROR",
       send((n) => [call(1, "talk"), call(3, "talk"), message(1, 600), message(3, 400 + n)]),
     ],
-    ["writeQueueHardBytes", { writeQueueHardBytes: 50_000 }, "SLOW_CONSUMER", leave(50_000)],
-    ["processWriteQueueBytes", { processWriteQueueBytes: 50_000 }, "SLOW_CONSUMER", leave(50_000)],
+    ["writeQueueHardBytes", { writeQueueHardBytes: 30_000 }, "SLOW_CONSUMER", leave(30_000)],
+    ["processWriteQueueBytes", { processWriteQueueBytes: 30_000 }, "SLOW_CONSUMER", leave(30_000)],
     [
       "processReceiveBytes",
       { processReceiveBytes: 5_000 },
