@@ -366,13 +366,13 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   #awaitProcessed(processed: PromiseLike<Envelope>): void {
     this.#waited = true;
     processed
-      .then((message) => {
-        if (!this.settled) this.#dispatchProcessed(message);
-      })
+      .then((message) => this.#dispatchProcessed(message))
       .then(undefined, (error: unknown) => this.fail(this.#local(error)));
   }
 
   #dispatchProcessed({ body, metadata }: Envelope): void {
+    // A processor may have ended it, by the caller's signal.
+    if (this.settled) return;
     this.#args = body as CallArguments;
     if (metadata.size > 0) this.#metadata = encodeMetadata(metadata);
     this.#dispatch();

@@ -78,8 +78,10 @@ export function runMessageMiddleware<C extends RequestContext>(
     called = true;
     try {
       value = runMessageMiddleware(list, ctx, changed, call, index + 1);
+      // First, as a value may throw when it is looked at.
+      const waits = isPromise(value);
       promise = Promise.resolve(value);
-      if (isPromise(value)) value = promise;
+      if (waits) value = promise;
     } catch (error) {
       promise = Promise.reject(error);
       value = promise;

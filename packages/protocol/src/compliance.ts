@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { type Codec, CodecError } from "./codec";
+import { type Codec, CodecError, MAX_HEAD_BYTES } from "./codec";
 
 /**
  * The laws of a {@link Codec} as a Jest suite. The tests of an implementation are then three lines:
@@ -119,6 +119,8 @@ export function codecCompliance(name: string, create: () => Codec): void {
         const parts = codec.encodeLarge?.(value);
         if (parts === undefined) continue;
         const whole = Buffer.concat([parts.head, parts.tail]);
+        expect(parts.head.length).toBeLessThanOrEqual(MAX_HEAD_BYTES);
+        expect(parts.tail.length).toBe(large.length);
         expect(parts.tail.buffer).toBe((Array.isArray(value) ? large : (value as Uint8Array)).buffer);
         expect(Buffer.compare(whole, codec.encode(value))).toBe(0);
       }

@@ -1,4 +1,4 @@
-import { MAX_HEAD_BYTES, OWNED_BYTES } from "./codec";
+import { LARGE_BYTES, MAX_HEAD_BYTES, OWNED_BYTES } from "./codec";
 import type { ScanLimits } from "./scan";
 
 // One walk that checks and writes: for values made of null, undefined, booleans, numbers, strings, bytes, Dates, arrays
@@ -22,6 +22,8 @@ export class DirectWriter {
   #bytes: Uint8Array = new Uint8Array(BUFFER);
   #view = new DataView(this.#bytes.buffer);
   #at = 0;
+  /** What is written is a head: it is given up when the buffer is full. */
+  #short = false;
 
   constructor({ maxDepth, maxMapEntries }: ScanLimits) {
     this.#maxDepth = maxDepth;
@@ -42,12 +44,13 @@ export class DirectWriter {
 
   /**
    * What comes before `tail`, which `value` is or, as an array, ends in. Valid until the next call; undefined when it is
-   * long or left to the general way. Getters may throw.
+   * long or left to the general way. Throws when it is very long; getters may throw, too.
    */
   writeHead(value: unknown, tail: Uint8Array): Uint8Array | undefined {
     this.#at = 0;
     if (value !== tail && !this.#putAllButLast(value as readonly unknown[])) return undefined;
-    if (this.#at + MAX_HEAD > MAX_HEAD_BYTES) return undefined;
+    // A getter may have taken the tail's memory away.
+    if (this.#at + MAX_HEAD > MAX_HEAD_BYTES || tail.length < LARGE_BYTES) return undefined;
     this.#putBinaryHead(tail.length);
     return this.#bytes.subarray(0, this.#at);
   }
@@ -56,8 +59,13 @@ export class DirectWriter {
     const room = this.#maxDepth - 1;
     const last = items.length - 1;
     this.#putSize(items.length, 0x90, 0x0f, 0xdc);
-    for (let i = 0; i < last; i++) {
-      if (!this.#put(items[i], room) || this.#at > MAX_HEAD_BYTES) return false;
+    this.#short = true;
+    try {
+      for (let i = 0; i < last; i++) {
+        if (!this.#put(items[i], room) || this.#at > MAX_HEAD_BYTES) return false;
+      }
+    } finally {
+      this.#short = false;
     }
     return room >= 0;
   }
@@ -272,6 +280,7 @@ export class DirectWriter {
 
   /** Makes room for `size` more bytes. */
   #grow(size: number): void {
+    if (this.#short) throw new RangeError("the head is too long");
     const grown = allocate(Math.max(2 * this.#bytes.length, this.#at + size + MAX_HEAD));
     grown.set(this.#bytes.subarray(0, this.#at));
     this.#use(grown);

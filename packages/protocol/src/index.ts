@@ -8,6 +8,7 @@ export {
   LARGE_BYTES,
   type LargeMessage,
   largeTail,
+  MAX_HEAD_BYTES,
   OWNED_BYTES,
 } from "./codec";
 export {

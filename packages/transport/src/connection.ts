@@ -449,7 +449,7 @@ export class Connection implements SocketHandler, FrameSink {
 
   /** Parts of a message came (or, below 0, are no longer kept). */
   keep(bytes: number): void {
-    this.#pressure.parts += bytes;
+    this.#pressure.keep(bytes);
   }
 
   waitForCredit(stream: Stream): void {

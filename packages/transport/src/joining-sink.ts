@@ -6,47 +6,50 @@ import { nextTurn } from "./turn";
 const SLICE = 256 * 1024;
 const NONE = new Uint8Array(0);
 
+/** A large message that came whole. */
+export interface LargeMessageParts {
+  readonly parts: Uint8Array[];
+  readonly size: number;
+  readonly metadata: Metadata | undefined;
+  readonly cost: number;
+}
+
 /**
- * Stands before a stream's sink while a large message is put together, a slice in each turn of the event loop, so that
- * nothing else waits long for it. What comes on the stream after the message waits for it.
+ * Stands before a stream's sink while large messages are put together, a slice in each turn of the event loop, so that
+ * nothing else waits long for them. What comes on the stream after such a message waits for it.
  */
 export class JoiningSink implements StreamSink {
-  readonly #sink: StreamSink;
-  readonly #parts: Uint8Array[];
-  readonly #message: Uint8Array;
-  readonly #deliver: (sink: StreamSink, message: Uint8Array) => void;
+  readonly sink: StreamSink;
+  readonly #joined: (bytes: number) => void;
+  readonly #idle: (self: JoiningSink) => void;
+  /** Large messages and what came after them, in order. */
+  #queue: (LargeMessageParts | (() => void))[] = [];
+  #message: Uint8Array = NONE;
   #filled = 0;
   /** The part that comes next, and how much of it is copied. */
   #next = 0;
   #copied = 0;
-  #waiting: (() => void)[] = [];
-  #done = false;
+  #stopped = false;
 
-  /** `deliver` hands the whole message over; then this passes on everything at once. */
-  constructor(
-    sink: StreamSink,
-    parts: Uint8Array[],
-    size: number,
-    deliver: (sink: StreamSink, message: Uint8Array) => void,
-  ) {
-    this.#sink = sink;
-    this.#parts = parts;
-    this.#message = Buffer.allocUnsafeSlow(size);
-    this.#deliver = deliver;
-    nextTurn(this.#join);
+  /** `joined` is told of the bytes of each message whose parts are no longer kept; `idle` when nothing waits any more. */
+  constructor(sink: StreamSink, joined: (bytes: number) => void, idle: (self: JoiningSink) => void) {
+    this.sink = sink;
+    this.#joined = joined;
+    this.#idle = idle;
   }
 
-  /** The sink behind those that have done their work. */
-  static behind(sink: StreamSink | undefined): StreamSink | undefined {
-    return sink instanceof JoiningSink && sink.#done ? JoiningSink.behind(sink.#sink) : sink;
+  /** Takes a large message. */
+  add(large: LargeMessageParts): void {
+    this.#queue.push(large);
+    if (this.#queue.length === 1) nextTurn(this.#join);
   }
 
-  /** Nobody wants the message any more. */
+  /** Nobody wants what waits; what still comes is passed on at once. */
   stop(): void {
-    this.#done = true;
-    this.#parts.length = 0;
-    this.#waiting = [];
-    if (this.#sink instanceof JoiningSink) this.#sink.stop();
+    this.#stopped = true;
+    for (const waiting of this.#queue) if (typeof waiting !== "function") this.#joined(waiting.size);
+    this.#queue = [];
+    this.#message = NONE;
   }
 
   onMessage(
@@ -57,48 +60,69 @@ export class JoiningSink implements StreamSink {
     metadata: Metadata | undefined,
     cost: number,
   ): void {
-    if (this.#done) return this.#sink.onMessage(bytes, start, end, owned, metadata, cost);
-    const message = owned ? bytes.subarray(start, end) : bytes.slice(start, end);
-    this.#waiting.push(() => this.#sink.onMessage(message, 0, message.length, true, metadata, cost));
+    // `slice` of a Buffer would not copy.
+    const message = owned ? bytes.subarray(start, end) : new Uint8Array(bytes.subarray(start, end));
+    this.#pass(() => this.sink.onMessage(message, 0, message.length, true, metadata, cost));
   }
 
   onHeaders(metadata: Metadata): void {
-    this.#pass(() => this.#sink.onHeaders(metadata));
+    this.#pass(() => this.sink.onHeaders(metadata));
   }
 
   onEnd(trailers: Metadata | undefined): void {
-    this.#pass(() => this.#sink.onEnd(trailers));
+    this.#pass(() => this.sink.onEnd(trailers));
   }
 
   onReset(error: RapError | undefined): void {
-    this.#pass(() => this.#sink.onReset(error));
+    this.#pass(() => this.sink.onReset(error));
   }
 
   onWritable(): void {
-    this.#sink.onWritable();
+    this.sink.onWritable();
   }
 
   #pass(event: () => void): void {
-    if (this.#done) event();
-    else this.#waiting.push(event);
+    if (this.#stopped) event();
+    else this.#queue.push(event);
   }
 
   readonly #join = (): void => {
-    if (this.#done) return;
-    const until = Math.min(this.#message.length, this.#filled + SLICE);
+    const large = this.#queue[0];
+    if (large === undefined || typeof large === "function") return;
+    if (this.#filled === 0) this.#message = Buffer.allocUnsafeSlow(large.size);
+    this.#copySlice(large);
+    if (this.#filled < large.size) return nextTurn(this.#join);
+    const message = this.#message;
+    this.#message = NONE;
+    this.#filled = 0;
+    this.#next = 0;
+    this.#queue.shift();
+    this.#joined(large.size);
+    this.sink.onMessage(message, 0, large.size, true, large.metadata, large.cost);
+    this.#passOn();
+  };
+
+  #copySlice({ parts, size }: LargeMessageParts): void {
+    const until = Math.min(size, this.#filled + SLICE);
     while (this.#filled < until) {
-      const part = this.#parts[this.#next]!;
+      const part = parts[this.#next]!;
       const piece = part.subarray(this.#copied, this.#copied + until - this.#filled);
       this.#message.set(piece, this.#filled);
       this.#filled += piece.length;
       this.#copied += piece.length;
       if (this.#copied < part.length) continue;
-      this.#parts[this.#next++] = NONE;
+      parts[this.#next++] = NONE;
       this.#copied = 0;
     }
-    if (this.#filled < this.#message.length) return nextTurn(this.#join);
-    this.#done = true;
-    this.#deliver(this.#sink, this.#message);
-    for (const event of this.#waiting.splice(0)) event();
-  };
+  }
+
+  /** Everything up to the next large message. Each of it may stop this. */
+  #passOn(): void {
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      if (typeof next !== "function") return nextTurn(this.#join);
+      this.#queue.shift();
+      next();
+    }
+    if (!this.#stopped) this.#idle(this);
+  }
 }

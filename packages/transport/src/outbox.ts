@@ -123,7 +123,7 @@ export class Outbox {
   #pump(): void {
     if (this.#resting) return;
     const until = this.bytesSent + TURN_BYTES;
-    while (this.#ready.length > 0 && !this.#closed) {
+    while (this.#ready.length > 0 && !this.#closed && !this.#resting) {
       if (this.blocked && this.#socket.buffered >= SOCKET_QUEUE_BYTES) return;
       if (this.bytesSent >= until) {
         this.#resting = true;

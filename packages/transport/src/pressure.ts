@@ -13,8 +13,9 @@ export type PauseLimit = "writeQueueSoftBytes" | "maxUnsentReplies";
 /** How a connection bears a peer that does not take what it is sent, or does not finish what it sends. */
 export class Pressure {
   readonly #connection: Connection;
-  /** Bytes of messages that are not whole. */
-  parts = 0;
+  /** Bytes of messages that are not whole, and of an unfinished frame. */
+  #parts = 0;
+  #partial = 0;
   /** Frames that the peer made this side send since it last took everything. */
   provoked = 0;
   #paused = false;
@@ -27,9 +28,16 @@ export class Pressure {
 
   /** Bytes came, the last `partial` of which are not a whole frame. */
   read(partial: number): void {
-    const held = partial + this.parts;
+    this.#partial = partial;
+    const held = partial + this.#parts;
     if (held > 0 || this.#accounted) this.#account(held);
     this.#pauseIfBehind();
+  }
+
+  /** Parts of a message came (or, below 0, are no longer kept, which may be when nothing is read any more). */
+  keep(bytes: number): void {
+    this.#parts += bytes;
+    if (bytes < 0 && this.#accounted && !this.#connection.closed) this.#account(this.#partial + this.#parts);
   }
 
   /** The socket takes bytes again. */

@@ -105,7 +105,7 @@ export class Stream {
   #parts: Uint8Array[] | undefined;
   #partBytes = 0;
   #partMetadata: Metadata | undefined;
-  /** Puts together the large message that came last. */
+  /** Puts large messages together, while there are any. */
   #joining: JoiningSink | undefined;
   /** What comes next are the arguments: one message, bounded by its limit and not by credit. */
   #awaitsArguments: boolean;
@@ -198,6 +198,7 @@ export class Stream {
       this.#reset = true;
       this.#control(Kind.RESET, 0, FINISHED, true);
     }
+    this.#stopJoining();
     this.detach();
   }
 
@@ -215,8 +216,8 @@ export class Stream {
 
   /** Loses interest: no callback comes any more, and credit that was held is given back. */
   detach(): void {
-    // What came whole is delivered, also after the end.
-    if (!this.remoteDone) this.#stopJoining();
+    // What came whole is delivered to a client, also after the end.
+    if (!this.remoteDone || (this.connection.closed && this.connection.role === "server")) this.#stopJoining();
     this.sink = undefined;
     this.#dropParts();
     if (this.#held > 0) this.connection.releaseCredit(this.#held);
@@ -330,9 +331,15 @@ export class Stream {
     return size;
   }
 
-  /** The memory of a message was taken away (`transfer`) before all of it was sent. */
+  /**
+   * The memory of a message was taken away (`transfer`) before all of it was sent. What the socket has not passed on has
+   * lost its bytes, too.
+   */
   lostBody(): void {
-    this.#abort(new RapError("INTERNAL", "bytes were transferred elsewhere before they were sent"));
+    const { connection } = this;
+    if (connection.socket.buffered > 0)
+      connection.abort(GoawayCode.NO_ERROR, "bytes were transferred elsewhere while they were sent");
+    else this.#abort(new RapError("INTERNAL", "bytes were transferred elsewhere before they were sent"));
   }
 
   /** The outbox sent the whole of the first pending message. */
@@ -429,7 +436,9 @@ export class Stream {
       return;
     }
     const size = this.#partBytes + end - start;
-    if (size > JOIN_AT_ONCE) return this.#join(this.#parts, size, bytes.slice(start, end), metadata, whole);
+    if (size > JOIN_AT_ONCE) {
+      return this.#join(this.#parts, size, new Uint8Array(bytes.subarray(start, end)), metadata, whole);
+    }
     const message = Buffer.allocUnsafeSlow(size);
     let at = 0;
     for (const part of this.#parts) {
@@ -441,23 +450,33 @@ export class Stream {
     this.sink!.onMessage(message, 0, message.length, true, metadata, whole);
   }
 
-  /** Puts a large message together without holding up what else there is to do. */
+  /** Puts a large message together without holding up what else there is to do; its parts are kept until then. */
   #join(parts: Uint8Array[], size: number, rest: Uint8Array, metadata: Metadata | undefined, cost: number): void {
-    this.#dropParts();
     parts.push(rest);
-    const joining = new JoiningSink(this.sink!, parts, size, (sink, message) => {
-      if (this.#joining === joining) this.#joining = undefined;
-      this.sink = JoiningSink.behind(this.sink);
-      sink.onMessage(message, 0, size, true, metadata, cost);
-    });
-    this.#joining = joining;
-    this.sink = joining;
+    this.connection.keep(rest.length);
+    this.#parts = undefined;
+    this.#partBytes = 0;
+    if (this.#joining === undefined) {
+      this.#joining = new JoiningSink(
+        this.sink!,
+        (bytes) => this.connection.keep(-bytes),
+        () => this.#leaveJoining(),
+      );
+      this.sink = this.#joining;
+    }
+    this.#joining.add({ parts, size, metadata, cost });
   }
 
-  /** The message that is put together is not wanted, nor what came after it. */
+  /** Messages go straight to the call again. */
+  #leaveJoining(): void {
+    if (this.sink !== undefined && this.sink === this.#joining) this.sink = this.#joining.sink;
+    this.#joining = undefined;
+  }
+
+  /** What is put together is not wanted, nor what came after it. */
   #stopJoining(): void {
     this.#joining?.stop();
-    this.#joining = undefined;
+    this.#leaveJoining();
   }
 
   #readMetadata(bytes: Uint8Array, start: number, end: number): boolean {
