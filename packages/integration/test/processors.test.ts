@@ -286,3 +286,25 @@ test("a call that is cancelled, or whose connection dies, is left with that erro
     expect.stringMatching(/^s out: ./),
   ]);
 });
+
+test("a processor that ends a call by the caller's signal keeps it from being sent", async () => {
+  const transport = memory();
+  let runs = 0;
+  await using server = new Server({ logger: SILENT }).register({ run: () => ++runs });
+  await server.listen({ transport, address: "memory://ended" });
+  await using client = new Client({ target: "memory://ended", transports: [transport] });
+  let abort: AbortController | undefined;
+  client.loadProcessor([
+    {
+      onRequest(message) {
+        abort?.abort();
+        return message;
+      },
+    },
+  ]);
+  await client.start();
+  abort = new AbortController();
+  await expect(client.invokeByName("run", [], { signal: abort.signal })).rejects.toMatchObject({ code: "CANCELLED" });
+  abort = undefined;
+  expect(await client.invokeByName("run")).toBe(1);
+});

@@ -495,3 +495,21 @@ test.each([
   const server = new Server() as unknown as Record<string, (given: unknown) => unknown>;
   expect(() => server[method]!(given)).toThrow(expect.objectContaining({ name: "TypeError", code: "ERR_RAP_LOAD" }));
 });
+
+test("a result that throws when it is looked at fails its call, and a thenable is waited for once", async () => {
+  let waits = 0;
+  const strange = Object.defineProperty({}, "then", {
+    get: () => {
+      throw new Error("not to be looked at");
+    },
+  });
+  // biome-ignore lint/suspicious/noThenProperty: a promise of another library
+  const lazy = { then: (resolve: (value: number) => void) => resolve(++waits) };
+  const server = new Server().register({ strange: () => strange, lazy: () => lazy });
+  server.loadMiddleware([messageMiddleware((_ctx, args, next) => next(args))]);
+  const client = await pair(server);
+  await client.start();
+  await expect(client.invokeByName("strange")).rejects.toMatchObject({ code: "UNKNOWN" });
+  expect(await client.invokeByName("lazy")).toBe(1);
+  expect(waits).toBe(1);
+});
