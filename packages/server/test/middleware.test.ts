@@ -498,6 +498,7 @@ test.each([
 
 test("a result that throws when it is looked at fails its call, and a thenable is waited for once", async () => {
   let waits = 0;
+  // biome-ignore lint/suspicious/noThenProperty: what a function gives can be anything
   const strange = Object.defineProperty({}, "then", {
     get: () => {
       throw new Error("not to be looked at");
