@@ -60,7 +60,7 @@ export const LIMITS = Object.freeze({
   refusedBurst: 1_000,
   /** Refused calls over time. */
   refusedPerSecond: 100,
-  /** Calls that were cancelled and whose handler went on for 100 ms or more, in one burst. Over it: goaway(ENHANCE_YOUR_CALM). */
+  /** Calls that were cancelled and whose handler went on for more than 100 ms, in one burst. Over it: goaway(ENHANCE_YOUR_CALM). */
   cancelBurst: 1_000,
   /** The same over time. */
   cancelsPerSecond: 33,
