@@ -465,7 +465,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     // What a function makes of its cancelling is no result.
     if (this.#cancelled !== undefined) return this.#finish(this.#cancelled);
     try {
-      const large = this.codec.encodeLarge?.(value);
+      const large = typeof value === "object" ? this.codec.encodeLarge?.(value) : undefined;
       const body = large?.head ?? this.codec.encode(value, "result");
       this.#sendHeaders();
       const trailers = this.#trailers !== undefined && this.#trailers.size > 0;
