@@ -21,7 +21,7 @@ export interface LargeMessageParts {
 export class JoiningSink implements StreamSink {
   readonly sink: StreamSink;
   readonly #joined: (bytes: number) => void;
-  readonly #idle: (self: JoiningSink) => void;
+  readonly #idle: () => void;
   /** Large messages and what came after them, in order. */
   #queue: (LargeMessageParts | (() => void))[] = [];
   #message: Uint8Array = NONE;
@@ -32,7 +32,7 @@ export class JoiningSink implements StreamSink {
   #stopped = false;
 
   /** `joined` is told of the bytes of each message whose parts are no longer kept; `idle` when nothing waits any more. */
-  constructor(sink: StreamSink, joined: (bytes: number) => void, idle: (self: JoiningSink) => void) {
+  constructor(sink: StreamSink, joined: (bytes: number) => void, idle: () => void) {
     this.sink = sink;
     this.#joined = joined;
     this.#idle = idle;
@@ -123,6 +123,6 @@ export class JoiningSink implements StreamSink {
       this.#queue.shift();
       next();
     }
-    if (!this.#stopped) this.#idle(this);
+    if (!this.#stopped) this.#idle();
   }
 }

@@ -13,7 +13,6 @@ const EARLY_FLUSH = 8 * 1024;
 export const SMALL_BYTES = 16 * 1024;
 /** Bytes in the socket above which large messages wait, so that small ones stay close to the wire. */
 const SOCKET_QUEUE_BYTES = 256 * 1024;
-
 /** Bytes of large messages that go out in one turn of the event loop. */
 const TURN_BYTES = 1024 * 1024;
 

@@ -337,9 +337,9 @@ export class Stream {
    */
   lostBody(): void {
     const { connection } = this;
-    if (connection.socket.buffered > 0)
+    if (connection.socket.buffered > 0) {
       connection.abort(GoawayCode.NO_ERROR, "bytes were transferred elsewhere while they were sent");
-    else this.#abort(new RapError("INTERNAL", "bytes were transferred elsewhere before they were sent"));
+    } else this.#abort(new RapError("INTERNAL", "bytes were transferred elsewhere before they were sent"));
   }
 
   /** The outbox sent the whole of the first pending message. */
