@@ -10,8 +10,8 @@ const MiB = 1024 * KiB;
  */
 export const LIMITS = Object.freeze({
   /**
-   * A frame's payload, once the handshake is done. Over it: the connection closes with FRAME_TOO_LARGE. Below 80 KiB a
-   * message must fit into one frame, so `maxMessageBytes` is three quarters of it at most: the rest is for metadata.
+   * A frame's payload, once the handshake is done. Over it: the connection closes with FRAME_TOO_LARGE. From 80 KiB on, so
+   * that it has room for whatever an honest peer sends in one: the largest part of a message with all metadata there may be.
    */
   maxFrameBytes: 4 * MiB,
   /** A frame's payload before the handshake is done. Over it: the connection closes without an answer. */
@@ -179,16 +179,15 @@ const MIN_CHARGE = 256;
 /**
  * The numbers that some limits can have. A window smaller than the charge of one message would let nothing through,
  * ever, and a larger one is no legal credit; a fragment that is smaller counts as a glitch, and a larger one may be
- * more than the peer takes in one frame.
+ * more than the peer takes in one frame. The largest frames of an honest peer are an OPEN with the longest target that it
+ * can hold, 64 KiB, and a DATA with the largest fragment; beside either there is room for the metadata, 8.2 KiB.
  */
 const RANGES: Readonly<Record<string, readonly [least: number, most: number] | undefined>> = {
+  maxFrameBytes: [80 * KiB, 2 ** 32 - 1],
   fragmentBytes: [MIN_CHARGE, 64 * KiB],
   streamWindowBytes: [MIN_CHARGE, 2 ** 31 - 1],
   connectionWindowBytes: [MIN_CHARGE, 2 ** 31 - 1],
 };
-
-/** A frame limit from here on has room for the largest fragment with all the metadata there may be. */
-const ROOM_FOR_FRAGMENTS = 80 * KiB;
 
 /** The whole table, with numbers of one's own. */
 export type Limits = { readonly [K in keyof typeof LIMITS]: number };
@@ -215,12 +214,10 @@ export function limits(given: LimitChanges = {}): Limits {
     }
   }
   const changed = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
-  const { maxFrameBytes = LIMITS.maxFrameBytes } = changes;
-  let { maxMessageBytes = LIMITS.maxMessageBytes } = changes;
-  // What the peer is told that it may send must also arrive, and be readable.
-  if (maxFrameBytes < ROOM_FOR_FRAGMENTS) maxMessageBytes = Math.min(maxMessageBytes, Math.ceil(maxFrameBytes * 0.75));
+  const { maxMessageBytes = LIMITS.maxMessageBytes } = changes;
+  // What the peer is told that it may send must also be readable.
   const maxDecodeBytes = Math.max(LIMITS.maxDecodeBytes, DECODE_FACTOR * maxMessageBytes);
-  return Object.freeze({ ...LIMITS, maxDecodeBytes, ...changed, maxMessageBytes });
+  return Object.freeze({ ...LIMITS, maxDecodeBytes, ...changed });
 }
 
 function renamed({ maxConcurrentCalls, maxConcurrentStreams, ...changes }: LimitChanges): Partial<Limits> {
