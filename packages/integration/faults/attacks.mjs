@@ -64,10 +64,9 @@ async function foreign(report) {
 
 /** F1–F7 and F15: hostile peers at the port of a server that goes on serving. */
 export async function attacks(report) {
-  const limits = { frameTimeout: 5_000 };
-  const server = await Child.start("./server.mjs", { limits });
+  const server = await Child.start("./server.mjs");
   const { server: identity } = await certificates();
-  const secure = await Child.start("./server.mjs", { limits, tls: identity });
+  const secure = await Child.start("./server.mjs", { tls: identity });
   const attacker = await Child.start("./attacker.mjs", { port: server.hello.port, tlsPort: secure.hello.port });
   const client = await new Client({ target: server.hello.address }).start();
   // Warm.

@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { Client } from "@rap/client";
 import { CLOCK, type Logger, RANDOM } from "@rap/core";
 import { createContainer } from "@rap/core/container";
-import { Kind, LIMITS, type Limits, PREAMBLE, type RapError, systemRandom } from "@rap/protocol";
+import { HEAD_BYTES, Kind, LIMITS, type Limits, PREAMBLE, type RapError, systemRandom } from "@rap/protocol";
 import { Server } from "@rap/server";
 import { createTestPair, ManualClock } from "@rap/testing";
 import { memory, type Transport } from "@rap/transport";
@@ -52,14 +52,15 @@ describe("a moment before its time a connection lives, and after it the connecti
     }
   };
 
-  test.each<[keyof Limits, string | undefined, Begin, moment?: number]>([
-    ["frameTimeout", "SLOW_FRAME", partOfFrame],
+  test.each<[keyof Limits, string | undefined, Begin, moment?: number, changes?: Partial<Limits>]>([
+    ["frameTimeout", "SLOW_FRAME", partOfFrame, 1, { frameBytesPerSecond: 0.1 }],
+    ["frameGrace", "SLOW_FRAME", partOfFrame],
     ["writeStallTimeout", "SLOW_CONSUMER", takesNothing],
     ["keepaliveTimeout", "KEEPALIVE_TIMEOUT", silent, STEP],
     // Nobody misses a connection that nobody used.
     ["serverIdleTimeout", undefined, nothing],
-  ])("%s", async (limit, reason, begin, moment = 1) => {
-    await using stage = await scene({});
+  ])("%s", async (limit, reason, begin, moment = 1, changes = {}) => {
+    await using stage = await scene(changes);
     await begin(stage);
     await settle();
     stage.clock.advance(LIMITS[limit] - moment);
@@ -70,6 +71,21 @@ describe("a moment before its time a connection lives, and after it the connecti
     await settle();
     expect(stage.server.stats().connections).toBe(0);
     expect(stage.server.stats().ended).toEqual(reason === undefined ? {} : { [reason]: 1 });
+  });
+
+  test("frameBytesPerSecond", async () => {
+    for (const more of AROUND) {
+      await using stage = await scene({ frameBytesPerSecond: 2 });
+      // Enough for ten seconds, or for half a second more or less.
+      stage.peer.write(Buffer.concat([head(Kind.OPEN, 100), new Uint8Array(20 - HEAD_BYTES + more)]));
+      await settle();
+      stage.clock.advance(9_999);
+      await settle();
+      expect({ more, ended: stage.server.stats().ended }).toEqual({ more, ended: more < 0 ? { SLOW_FRAME: 1 } : {} });
+      stage.clock.advance(1 + TICK);
+      await settle();
+      expect({ more, ended: stage.server.stats().ended }).toEqual({ more, ended: more > 0 ? {} : { SLOW_FRAME: 1 } });
+    }
   });
 
   test("handshakeTimeout", async () => {

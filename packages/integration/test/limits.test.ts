@@ -11,6 +11,8 @@ const TESTED: Record<keyof Limits, readonly [file: string, title: string]> = {
   maxMessageBytes: ["integration/test/limits-calls.test.ts", '"maxMessageBytes", "client"'],
   fragmentBytes: ["integration/test/limits-calls.test.ts", "fragmentBytes: a message of so many bytes"],
   handshakeTimeout: ["integration/test/limits-times.test.ts", 'test("handshakeTimeout"'],
+  frameGrace: ["integration/test/limits-times.test.ts", '["frameGrace", "SLOW_FRAME"'],
+  frameBytesPerSecond: ["integration/test/limits-times.test.ts", 'test("frameBytesPerSecond"'],
   frameTimeout: ["integration/test/limits-times.test.ts", '["frameTimeout", "SLOW_FRAME"'],
   serverIdleTimeout: ["integration/test/limits-times.test.ts", '["serverIdleTimeout", undefined'],
   clientIdleTimeout: ["integration/test/limits-times.test.ts", 'test("clientIdleTimeout"'],

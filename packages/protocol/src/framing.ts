@@ -48,6 +48,8 @@ export class FrameReader {
   #rest = 0;
   #restFlags = 0;
   #restId = 0;
+  /** Bytes of it that had come when it began. */
+  #restBegan = 0;
 
   constructor(sink: FrameSink, maxFrameBytes: number) {
     this.#sink = sink;
@@ -58,6 +60,11 @@ export class FrameReader {
   get partial(): number {
     if (this.#rest > 0) return 1;
     return this.#preamble < PREAMBLE.length ? this.#preamble : this.#have;
+  }
+
+  /** Bytes of the unfinished frame, counted when what was pushed last began it; 0 between frames. */
+  get begun(): number {
+    return this.#rest > 0 ? this.#restBegan : this.partial;
   }
 
   set maxFrameBytes(bytes: number) {
@@ -116,6 +123,7 @@ export class FrameReader {
     if (this.#sink.part === undefined || chunk[at + 4] !== Kind.DATA || (flags & Flag.METADATA) !== 0) return false;
     if (length - start < MIN_PART || end - length < MIN_REST) return false;
     this.#rest = end - length;
+    this.#restBegan = length - at;
     this.#restFlags = flags;
     this.#restId = readU32(chunk, at + 6);
     this.#sink.part(this.#restId, chunk, start, length);

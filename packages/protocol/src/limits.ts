@@ -24,6 +24,10 @@ export const LIMITS = Object.freeze({
   handshakeTimeout: 5_000,
   /** From the first to the last byte of one frame. Over it: SLOW_FRAME. */
   frameTimeout: 30_000,
+  /** From the first byte of a frame to when `frameBytesPerSecond` holds for it. */
+  frameGrace: 5_000,
+  /** Bytes a second that must have come of a frame since it began, once `frameGrace` is over. Below it: SLOW_FRAME. */
+  frameBytesPerSecond: 1 * KiB,
   /** A server's connection without a call or a byte. Over it: goaway. */
   serverIdleTimeout: 300_000,
   /** A client's connection without a call or a byte: shorter than the server's, so the client closes first. */

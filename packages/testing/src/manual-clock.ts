@@ -39,7 +39,7 @@ export class ManualClock implements Clock {
 
   /**
    * Moves time forward by `ms`. Timers that become due on the way, also those set by others, are called in the order
-   * of their times, each at its own time.
+   * of their times, each at its own time. One of them may do so as well: then the process was busy for that long.
    */
   advance(ms: number): void {
     const end = this.#now + ms;
@@ -48,7 +48,7 @@ export class ManualClock implements Clock {
       this.#now = next.at;
       next.callback();
     }
-    this.#now = end;
+    this.#now = Math.max(this.#now, end);
   }
 
   /** The first of the timers that are due by `end`; of equal ones that which was set first. */

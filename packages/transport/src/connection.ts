@@ -338,7 +338,8 @@ export class Connection implements SocketHandler, FrameSink {
     if (this.closed) return;
     const sealed = this.#sealed?.partial ?? 0;
     const partial = this.#reader.partial + sealed;
-    this.#keepalive?.read(this.wheel.now(), partial > 0, this.#framesReceived > frames);
+    const received = this.#bytesReceived + sealed;
+    this.#keepalive?.read(this.wheel.now(), received, this.#reader.begun + sealed, this.#framesReceived > frames);
     this.#pressure.read(partial);
     if (this.#framesReceived - frames > MANY_FRAMES) this.socket.breathe?.();
   }
@@ -474,10 +475,11 @@ export class Connection implements SocketHandler, FrameSink {
     if (this.draining && this.#streams.size === 0) this.#endIfDrained();
   }
 
-  /** Bytes handed to the socket and those it has not passed on. */
-  progress(): { written: number; buffered: number } {
+  /** Bytes handed to the socket, those it has not passed on, those that came, and whether more may come now. */
+  progress(): { written: number; buffered: number; received: number; reading: boolean } {
     const written = this.outbox.bytesSent + (this.#sealed?.overhead ?? 0);
-    return { written, buffered: this.socket.buffered };
+    const received = this.#bytesReceived + (this.#sealed?.partial ?? 0);
+    return { written, buffered: this.socket.buffered, received, reading: !this.#pressure.paused };
   }
 
   #overdrawn(what: string): never {

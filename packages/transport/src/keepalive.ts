@@ -4,10 +4,12 @@ import { WheelEntry } from "./wheel";
 
 /** Looks are at most this far apart, in milliseconds. */
 const LONGEST_PERIOD = 2_500;
+/** A look that is this late was held up by whatever the process did instead, and so was all reading and writing. */
+const HELD_UP = 1_000;
 
 /**
- * Watches over a connection's time: a handshake or a frame that does not come to its end, a peer that does not
- * answer, one that takes nothing, and one that nobody uses. All are absolute: no trickle of bytes puts them off.
+ * Watches over a connection's time: a frame that does not come to its end, a peer that does not answer, one that takes
+ * nothing, and one that nobody uses. All are absolute: no trickle of bytes puts them off.
  */
 export class Keepalive extends WheelEntry {
   readonly #connection: Connection;
@@ -16,6 +18,8 @@ export class Keepalive extends WheelEntry {
   readonly #interval: number;
   /** When the frame that is not whole began; undefined between frames. */
   #partialSince: number | undefined;
+  /** Bytes that had come before it. */
+  #partialFrom = 0;
   #pingSentAt: number | undefined;
   /** Bytes that the peer had taken when it last took any while more waited, and when that was. */
   #taken = 0;
@@ -38,16 +42,23 @@ export class Keepalive extends WheelEntry {
       limits.writeStallTimeout,
       idleTimeout,
     );
-    this.#period = Math.min(shortest / 4, LONGEST_PERIOD);
+    // Not by a quarter of `frameGrace`: once a frame was seen unfinished, the look after is on time.
+    this.#period = Math.min(shortest / 4, limits.frameGrace / 2, LONGEST_PERIOD);
     wheel.add(this, this.#period);
   }
 
-  /** Bytes came; `begun` when a frame is left unfinished, `ended` when one or more were finished. */
-  read(now: number, begun: boolean, ended: boolean): void {
+  /**
+   * Bytes came, `received` in all. They leave a frame unfinished, of which there were `begun` when it began, or none (0);
+   * `ended` when one or more were finished.
+   */
+  read(now: number, received: number, begun: number, ended: boolean): void {
     this.lastRead = now;
     this.#pingSentAt = undefined;
-    if (!begun) this.#partialSince = undefined;
-    else if (ended || this.#partialSince === undefined) this.#partialSince = now;
+    if (begun === 0) this.#partialSince = undefined;
+    else if (ended || this.#partialSince === undefined) {
+      this.#partialSince = now;
+      this.#partialFrom = received - begun;
+    }
   }
 
   stop(): void {
@@ -57,16 +68,40 @@ export class Keepalive extends WheelEntry {
   override expire(): void {
     const connection = this.#connection;
     const now = connection.wheel.now();
-    if (this.#partialSince !== undefined && now - this.#partialSince >= connection.limits.frameTimeout) {
-      connection.close(GoawayCode.SLOW_FRAME, "a frame took too long to arrive");
-    } else if (this.#stalled(now)) {
+    const progress = connection.progress();
+    let next = this.#period;
+    if (now - this.due > HELD_UP) {
+      this.#takenAt = now;
+      this.#excuse(now);
+    } else if (this.#stalled(now, progress)) {
       connection.abort(GoawayCode.SLOW_CONSUMER, "the peer takes no bytes");
-    } else if (connection.streams > 0) {
-      this.#ask(now);
-    } else if (connection.holds === 0 && now - this.lastRead >= this.#idleTimeout) {
-      connection.close(GoawayCode.IDLE, "the connection was not used");
+    } else if (!progress.reading) {
+      this.#excuse(now);
+    } else {
+      const left = this.#frameTimeLeft(now, progress.received);
+      if (left <= 0) connection.close(GoawayCode.SLOW_FRAME, "a frame took too long to arrive");
+      else if (connection.streams > 0) this.#ask(now);
+      else if (connection.holds === 0 && now - this.lastRead >= this.#idleTimeout) {
+        connection.close(GoawayCode.IDLE, "the connection was not used");
+      }
+      next = Math.min(next, left);
     }
-    if (!connection.closed) connection.wheel.add(this, this.#period);
+    if (!connection.closed) connection.wheel.add(this, next);
+  }
+
+  /** A peer that was not read from is not late with what it sends. */
+  #excuse(now: number): void {
+    this.lastRead = now;
+    this.#pingSentAt = undefined;
+    if (this.#partialSince !== undefined) this.#partialSince = now;
+  }
+
+  /** How long the frame that is not whole may take from now on, by what has come of it. */
+  #frameTimeLeft(now: number, received: number): number {
+    if (this.#partialSince === undefined) return Number.POSITIVE_INFINITY;
+    const { frameTimeout, frameGrace, frameBytesPerSecond } = this.#connection.limits;
+    const earned = (1_000 * (received - this.#partialFrom)) / frameBytesPerSecond;
+    return this.#partialSince + Math.min(Math.max(frameGrace, earned), frameTimeout) - now;
   }
 
   #ask(now: number): void {
@@ -83,8 +118,7 @@ export class Keepalive extends WheelEntry {
   }
 
   /** Whether bytes have waited for the peer all through the stall timeout without one being taken. */
-  #stalled(now: number): boolean {
-    const { buffered, written } = this.#connection.progress();
+  #stalled(now: number, { buffered, written }: { buffered: number; written: number }): boolean {
     const taken = written - buffered;
     if (buffered === 0 || taken !== this.#taken) {
       this.#taken = taken;

@@ -18,7 +18,8 @@ export class Pressure {
   #partial = 0;
   /** Frames that the peer made this side send since it last took everything. */
   provoked = 0;
-  #paused = false;
+  /** It is not read from. */
+  paused = false;
   /** Whether the budget knows of bytes that this connection holds. */
   #accounted = false;
 
@@ -46,8 +47,8 @@ export class Pressure {
     this.provoked = 0;
     unsent.set(this.#connection, socket.buffered);
     outbox.drained();
-    if (this.#paused && socket.buffered < limits.writeQueueSoftBytes) {
-      this.#paused = false;
+    if (this.paused && socket.buffered < limits.writeQueueSoftBytes) {
+      this.paused = false;
       socket.resume();
     }
   }
@@ -96,8 +97,8 @@ export class Pressure {
     }
     // A client that stopped reading could wait for a server that stopped reading: only one side may.
     const slow = role === "server" && buffered > limits.writeQueueSoftBytes;
-    if (this.#paused || (!slow && this.provoked <= limits.maxUnsentReplies)) return;
-    this.#paused = true;
+    if (this.paused || (!slow && this.provoked <= limits.maxUnsentReplies)) return;
+    this.paused = true;
     socket.pause();
     connection.paused(slow ? "writeQueueSoftBytes" : "maxUnsentReplies");
   }

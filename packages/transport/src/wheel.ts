@@ -109,8 +109,8 @@ export class TimerWheel {
     const first = Math.max(this.#doneTick + 1, tick - MASK);
     for (let each = first; each <= tick; each++) this.#fire(each & MASK, now);
     this.#doneTick = tick;
-    // An expired entry may have added another and with it the timer.
-    if (this.#size > 0) this.#sleep(tick, now);
+    // An expired entry may have added another and with it the timer, and taken its time.
+    if (this.#size > 0) this.#sleep(tick, this.#clock.now());
   };
 
   #fire(slot: number, now: number): void {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { encodeFrame, LIMITS, Shape } from "@rap/protocol";
+import { WheelEntry } from "../src/wheel";
 import { open, pattern, type RawLink, RecordingSink, World } from "./link";
 
 const PING = { kind: "ping", data: new Uint8Array(8) } as const;
@@ -148,13 +149,104 @@ describe("a connection that nobody uses", () => {
 });
 
 describe("a frame that does not come to its end", () => {
-  const frame = encodeFrame({ kind: "data", id: 1, body: pattern(1_000) });
+  const KiB = 1_024;
+  const frame = encodeFrame({ kind: "data", id: 1, body: pattern(64 * KiB) });
+
+  /** Sends `first` bytes of the frame, and so many more each second, for so long; then says what became of it. */
+  async function trickle(link: Awaited<ReturnType<typeof calling>>, first: number, perSecond: number, seconds: number) {
+    const { world, peer, host } = link;
+    const began = world.clock.now();
+    let sent = first;
+    peer.write(frame.subarray(0, first));
+    while (world.clock.now() - began < seconds * 1_000) {
+      await world.pass(1_000, 100);
+      peer.write(frame.subarray(sent, sent + perSecond));
+      sent += perSecond;
+    }
+    await world.settle();
+    return host.error?.reason;
+  }
+
+  test("has 5 s, and then as many as KiB came of it", async () => {
+    for (const [first, perSecond, lives] of [
+      [1, 1, 4],
+      [1, KiB / 2, 4],
+      [10 * KiB, 0, 9],
+      // Parts of it are handed on before it is whole.
+      [10 * KiB, KiB / 2, 18],
+      [0, KiB, 29],
+    ] as const) {
+      expect([first, perSecond, await trickle(await calling(), first, perSecond, lives)]).toEqual([
+        first,
+        perSecond,
+        undefined,
+      ]);
+      expect([first, perSecond, await trickle(await calling(), first, perSecond, lives + 3)]).toEqual([
+        first,
+        perSecond,
+        "SLOW_FRAME",
+      ]);
+    }
+  });
+
+  test("counts by its own bytes, though a whole one came with its beginning, and its beginning with that", async () => {
+    for (const [bytes, reason] of [
+      [4 * KiB, "SLOW_FRAME"],
+      [9 * KiB, undefined],
+    ] as const) {
+      const link = await calling();
+      const whole = encodeFrame({ kind: "data", id: 1, body: pattern(60 * KiB) });
+      link.peer.write(Buffer.concat([whole, frame.subarray(0, bytes)]));
+      await link.world.pass(8_000, 100);
+      expect(link.host.error?.reason).toBe(reason);
+    }
+  });
+
+  test("is not held against a peer to which the process had no time to listen", async () => {
+    const { world, peer, host } = await calling();
+    peer.write(frame.subarray(0, 100));
+    await world.settle();
+    class Busy extends WheelEntry {
+      override expire(): void {
+        world.clock.advance(12_000);
+      }
+    }
+    world.wheel.add(new Busy(), 100);
+    await world.pass(4_000);
+    expect(host.events).toEqual(["ready"]);
+    await world.pass(2_000);
+    expect(host.error?.reason).toBe("SLOW_FRAME");
+  });
+
+  test("is not held against a peer that is not read from, nor is its silence", async () => {
+    const world = new World({ chunk: 1_000, highWaterMark: 1_000 });
+    const { connection, peer, host } = await world.rawReady("client", { limits: { maxUnsentReplies: 3 } });
+    open(connection, new RecordingSink(), { bytes: 100_000 });
+    // It takes a kilobyte every 4 s.
+    const { onData } = peer;
+    peer.onData = (bytes) => {
+      onData(bytes);
+      peer.socket.pause();
+    };
+    await world.settle();
+    peer.write(Buffer.concat([...new Array(5).fill(encodeFrame(PING)), frame.subarray(0, 100)]));
+    for (let round = 0; round < 15; round++) {
+      await world.pass(4_000);
+      peer.socket.resume();
+    }
+    expect(host.events).toEqual(["ready", "paused maxUnsentReplies"]);
+    peer.onData = onData;
+    peer.socket.resume();
+    await world.pass(LIMITS.frameGrace + LATE);
+    expect(host.error?.reason).toBe("SLOW_FRAME");
+  });
 
   test("is waited for 30 s from its first byte, however many bytes of it come meanwhile", async () => {
     const { world, peer, host } = await calling();
     let sent = 0;
     while (world.clock.now() < LIMITS.frameTimeout - 1_000) {
-      peer.write(frame.subarray(sent, ++sent));
+      peer.write(frame.subarray(sent, sent + 2 * KiB));
+      sent += 2 * KiB;
       await world.pass(1_000, 1_000);
     }
     expect(host.events).toEqual(["ready"]);
@@ -164,7 +256,7 @@ describe("a frame that does not come to its end", () => {
   });
 
   test("is given its own 30 s, though the one before it was slow", async () => {
-    const { world, peer, host } = await calling();
+    const { world, peer, host } = await calling({ limits: { frameBytesPerSecond: 0.1 } });
     const ping = encodeFrame(PING);
     let chunk = ping.subarray(0, 5);
     for (let n = 0; n < 5; n++) {

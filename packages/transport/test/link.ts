@@ -173,6 +173,10 @@ export class RecordingHost implements ConnectionHost {
     this.events.push(`goaway: ${reason}`);
   }
 
+  onPaused(limit: string): void {
+    this.events.push(`paused ${limit}`);
+  }
+
   onRoom(): void {
     this.rooms++;
   }

@@ -45,6 +45,18 @@ describe("an entry", () => {
     },
   );
 
+  test("is on time though another took long to fire", () => {
+    const { clock, wheel, entry } = newWheel();
+    const it = entry();
+    wheel.add(
+      entry(() => clock.advance(1_000)),
+      100,
+    );
+    wheel.add(it, 1_500);
+    clock.advance(10_000);
+    expect(it.firedAt[0]).toBeLessThanOrEqual(1_500 + TICK + 1);
+  });
+
   test("that is removed never fires", () => {
     const { clock, wheel, entry } = newWheel();
     const it = entry();
