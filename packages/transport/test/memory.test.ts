@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { ManualClock } from "@rap/testing";
 import { transportCompliance } from "../src/compliance";
 import { type MemoryOptions, type MemoryTransport, memory } from "../src/memory";
 import type { Socket } from "../src/transport";
@@ -18,6 +19,16 @@ describe("memory", () => {
     const near = await world.dial("memory://here");
     await listener.close();
     return [near, far as unknown as Socket];
+  }
+
+  /** Moves time, and lets what is due then happen. */
+  async function pass(clock: ManualClock, ms: number): Promise<void> {
+    await sleep(1);
+    for (let passed = 0; passed < ms; passed++) {
+      clock.advance(1);
+      await sleep(1);
+    }
+    await sleep(1);
   }
 
   /** Starts a socket and notes what it is told. */
@@ -61,13 +72,19 @@ describe("memory", () => {
   });
 
   test("takes the latency for bytes in each direction", async () => {
-    const [near, far] = await link(memory({ latency: 30 }));
+    const clock = new ManualClock();
+    const linking = link(memory({ latency: 30, clock }));
+    await pass(clock, 60);
+    const [near, far] = await linking;
     const read = log(far);
     near.write(new Uint8Array(1));
-    await sleep(10);
+    await pass(clock, 10);
     near.write(new Uint8Array(2));
+    await pass(clock, 19);
     expect(read).toEqual([]);
-    await sleep(60);
+    await pass(clock, 1);
+    expect(read).toEqual([1]);
+    await pass(clock, 10);
     expect(read).toEqual([1, 2]);
   });
 
@@ -124,16 +141,19 @@ describe("memory", () => {
   });
 
   test("destroys a peer that does not finish within closeTimeout", async () => {
-    const [near, far] = await link(memory({ closeTimeout: 20 }));
+    const clock = new ManualClock();
+    const [near, far] = await link(memory({ closeTimeout: 20, clock }));
     const events = log(near);
     far.pause();
     near.write(new Uint8Array(10));
     near.end();
-    await sleep(40);
+    await pass(clock, 19);
+    expect(events).toEqual([]);
+    await pass(clock, 1);
     expect(events).toEqual([expect.objectContaining({ code: "ETIMEDOUT" })]);
     const read = log(far);
     far.resume();
-    await sleep(5);
+    await pass(clock, 0);
     expect(read).toEqual([expect.objectContaining({ code: "ECONNRESET" })]);
   });
 
