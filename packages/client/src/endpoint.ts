@@ -120,7 +120,7 @@ export class Endpoint implements ConnectionHost {
   }
 
   onClose(connection: Connection, error: RapError | undefined): void {
-    this.#core.ends.add(error);
+    this.#core.ends.add(error, connection.endedBy);
     if (this.#leaving.delete(connection)) {
       this.#pool.serve();
       return;

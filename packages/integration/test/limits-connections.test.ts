@@ -1,6 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { type Frame, HEAD_BYTES, Kind, LIMITS, type Limits, PREAMBLE } from "@rap/protocol";
-import type { EndReason } from "@rap/transport";
+import { type ConnectionLimit, type Frame, HEAD_BYTES, Kind, LIMITS, type Limits, PREAMBLE } from "@rap/protocol";
 import { AROUND, call, calls, cancel, greet, head, message, odd, ping, type Scene, scene, settle } from "./limit-scene";
 
 /** What a peer does so that it is `more` over the limit, or below it. */
@@ -26,21 +25,21 @@ const leave =
   };
 
 describe("below and at its limit nothing happens, and one over it a connection ends and is counted:", () => {
-  test.each<[keyof Limits, Partial<Limits>, EndReason, Play]>([
+  test.each<[keyof Limits, Partial<Limits>, ConnectionLimit, Play]>([
     [
       "maxFrameBytes",
       { maxFrameBytes: 100_000 },
-      "FRAME_TOO_LARGE",
+      "maxFrameBytes",
       ({ peer }, n) => peer.write(head(Kind.OPEN, 100_000 + n)),
     ],
-    ["pingBurst", { pingBurst: 5, pingStrikes: 1 }, "TOO_MANY_PINGS", send((n) => times(5 + 1 + n, ping))],
-    ["pingStrikes", { pingBurst: 1, pingStrikes: 3 }, "TOO_MANY_PINGS", send((n) => times(1 + 3 + n, ping))],
-    ["glitchBurst", { glitchBurst: 5 }, "TOO_MANY_GLITCHES", send((n) => times(5 + n, odd))],
-    ["refusedBurst", { maxInFlight: 10, refusedBurst: 5 }, "ENHANCE_YOUR_CALM", send((n) => calls(10 + 5 + n, "hang"))],
+    ["pingBurst", { pingBurst: 5, pingStrikes: 1 }, "pingsPerSecond", send((n) => times(5 + 1 + n, ping))],
+    ["pingStrikes", { pingBurst: 1, pingStrikes: 3 }, "pingsPerSecond", send((n) => times(1 + 3 + n, ping))],
+    ["glitchBurst", { glitchBurst: 5 }, "glitchesPerSecond", send((n) => times(5 + n, odd))],
+    ["refusedBurst", { maxInFlight: 10, refusedBurst: 5 }, "refusedPerSecond", send((n) => calls(10 + 5 + n, "hang"))],
     [
       "cancelBurst",
       { cancelBurst: 3, cancelsPerSecond: 0.001 },
-      "ENHANCE_YOUR_CALM",
+      "cancelsPerSecond",
       async (scene, n) => {
         for (let id = 1; id <= 2 * (3 + n); id += 2) await outlive(scene, id);
       },
@@ -48,30 +47,37 @@ describe("below and at its limit nothing happens, and one over it a connection e
     [
       "streamWindowBytes",
       { streamWindowBytes: 1_000 },
-      "FLOW_CONTROL_ERROR",
+      "streamWindowBytes",
       send((n) => [call(1, "talk"), message(1, 1_000 + n)]),
     ],
     [
       "streamWindowMessages",
       { streamWindowMessages: 3 },
-      "FLOW_CONTROL_ERROR",
+      "streamWindowMessages",
       send((n) => [call(1, "talk"), ...times(3 + n, message(1, 300))]),
     ],
     [
       "connectionWindowBytes",
       { connectionWindowBytes: 1_000 },
-      "FLOW_CONTROL_ERROR",
+      "connectionWindowBytes",
       send((n) => [call(1, "talk"), call(3, "talk"), message(1, 600), message(3, 400 + n)]),
     ],
-    ["writeQueueHardBytes", { writeQueueHardBytes: 30_000 }, "SLOW_CONSUMER", leave(30_000)],
-    ["processWriteQueueBytes", { processWriteQueueBytes: 30_000 }, "SLOW_CONSUMER", leave(30_000)],
+    // Calls beyond `maxInFlight` are refused; this many that the caller does not end are too much.
+    [
+      "maxInFlight",
+      { maxInFlight: 2 },
+      "maxInFlight",
+      send((n) => calls(2 * 2 + n, "echo").map((each) => ({ ...each, end: false }))),
+    ],
+    ["writeQueueHardBytes", { writeQueueHardBytes: 30_000 }, "writeQueueHardBytes", leave(30_000)],
+    ["processWriteQueueBytes", { processWriteQueueBytes: 30_000 }, "processWriteQueueBytes", leave(30_000)],
     [
       "processReceiveBytes",
       { processReceiveBytes: 5_000 },
-      "ENHANCE_YOUR_CALM",
+      "processReceiveBytes",
       ({ peer }, n) => peer.write(Buffer.concat([head(Kind.OPEN, 9_000), new Uint8Array(5_000 - HEAD_BYTES + n)])),
     ],
-  ])("%s", async (_limit, limits, reason, play) => {
+  ])("%s", async (_limit, limits, counter, play) => {
     for (const more of AROUND) {
       await using stage = await scene(limits, { highWaterMark: 1_000 });
       await play(stage, more);
@@ -80,7 +86,7 @@ describe("below and at its limit nothing happens, and one over it a connection e
       expect({ more, connections, ended }).toEqual({
         more,
         connections: more === 1 ? 0 : 1,
-        ended: more === 1 ? { [reason]: 1 } : {},
+        ended: more === 1 ? { [counter]: 1 } : {},
       });
     }
   });
@@ -91,7 +97,7 @@ describe("below and at its limit nothing happens, and one over it a connection e
       stage.peer.write(PREAMBLE);
       stage.peer.write(head(Kind.HELLO, LIMITS.maxHandshakeBytes + more));
       await settle();
-      expect(stage.server.stats().ended).toEqual(more === 1 ? { FRAME_TOO_LARGE: 1 } : {});
+      expect(stage.server.stats().ended).toEqual(more === 1 ? { maxHandshakeBytes: 1 } : {});
     }
   });
 });
@@ -110,31 +116,31 @@ async function outlive({ peer, clock, release }: Scene, id: number): Promise<voi
 }
 
 describe("a budget that is used up has room again for one more after its time, and not a moment earlier:", () => {
-  test.each<[keyof Limits, Partial<Limits>, EndReason, useUp: Play, again: Play, takes?: number]>([
+  test.each<[keyof Limits, Partial<Limits>, ConnectionLimit, useUp: Play, again: Play, takes?: number]>([
     [
       "pingsPerSecond",
       { pingBurst: 1, pingStrikes: 1 },
-      "TOO_MANY_PINGS",
+      "pingsPerSecond",
       send(() => times(2, ping)),
       send(() => [ping]),
     ],
-    ["glitchesPerSecond", { glitchBurst: 1 }, "TOO_MANY_GLITCHES", send(() => [odd]), send(() => [odd])],
+    ["glitchesPerSecond", { glitchBurst: 1 }, "glitchesPerSecond", send(() => [odd]), send(() => [odd])],
     [
       "refusedPerSecond",
       { maxInFlight: 1, refusedBurst: 1 },
-      "ENHANCE_YOUR_CALM",
+      "refusedPerSecond",
       send(() => calls(2, "hang")),
       send(() => [call(5, "hang")]),
     ],
     [
       "cancelsPerSecond",
       { cancelBurst: 1 },
-      "ENHANCE_YOUR_CALM",
+      "cancelsPerSecond",
       (scene) => outlive(scene, 1),
       (scene) => outlive(scene, 3),
       OUTLIVED,
     ],
-  ])("%s", async (limit, limits, reason, useUp, again, takes = 0) => {
+  ])("%s", async (limit, limits, counter, useUp, again, takes = 0) => {
     for (const more of AROUND) {
       await using stage = await scene({ ...limits, [limit]: 2 });
       await useUp(stage, 0);
@@ -143,7 +149,7 @@ describe("a budget that is used up has room again for one more after its time, a
       stage.clock.advance(500 + more - takes);
       await again(stage, 0);
       await settle();
-      expect({ more, ended: stage.server.stats().ended }).toEqual({ more, ended: more < 0 ? { [reason]: 1 } : {} });
+      expect({ more, ended: stage.server.stats().ended }).toEqual({ more, ended: more < 0 ? { [counter]: 1 } : {} });
     }
   });
 });

@@ -48,7 +48,17 @@ export {
   writeU16,
   writeU32,
 } from "./framing";
-export { CALL_LIMITS, type CallLimit, LIMITS, type LimitChanges, type Limits, limits, noRefusals } from "./limits";
+export {
+  CALL_LIMITS,
+  type CallLimit,
+  CONNECTION_LIMITS,
+  type ConnectionLimit,
+  LIMITS,
+  type LimitChanges,
+  type Limits,
+  limits,
+  noRefusals,
+} from "./limits";
 export {
   decodeMetadata,
   encodeMetadata,

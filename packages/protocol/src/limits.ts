@@ -168,6 +168,35 @@ export const CALL_LIMITS = Object.freeze([
   "generatorReturnTimeout",
 ] as const satisfies readonly (keyof typeof LIMITS)[]);
 
+/**
+ * The limits over which a connection ends. `stats().ended` counts under these names those that this side ended; of the
+ * numbers that make one budget together, the last.
+ */
+export const CONNECTION_LIMITS = Object.freeze([
+  "maxFrameBytes",
+  "maxHandshakeBytes",
+  "handshakeTimeout",
+  "frameTimeout",
+  "frameBytesPerSecond",
+  "serverIdleTimeout",
+  "clientIdleTimeout",
+  "keepaliveTimeout",
+  "pingsPerSecond",
+  "glitchesPerSecond",
+  "maxInFlight",
+  "refusedPerSecond",
+  "cancelsPerSecond",
+  "streamWindowBytes",
+  "streamWindowMessages",
+  "connectionWindowBytes",
+  "writeQueueHardBytes",
+  "writeStallTimeout",
+  "processWriteQueueBytes",
+  "processReceiveBytes",
+] as const satisfies readonly (keyof typeof LIMITS)[]);
+
+export type ConnectionLimit = (typeof CONNECTION_LIMITS)[number];
+
 export type CallLimit = (typeof CALL_LIMITS)[number];
 
 /** A counter, at 0, for each of {@link CALL_LIMITS}. */

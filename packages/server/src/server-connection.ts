@@ -201,7 +201,8 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     const { cancelBurst, cancelsPerSecond } = this.server.limits;
     this.#stubborn ??= new Bucket(cancelBurst, cancelsPerSecond, this.now());
     if (this.#stubborn.take(this.now())) return;
-    this.wire.close(GoawayCode.ENHANCE_YOUR_CALM, "too many calls were cancelled while their functions ran");
+    const text = "too many calls were cancelled while their functions ran";
+    this.wire.close(GoawayCode.ENHANCE_YOUR_CALM, text, "cancelsPerSecond");
   }
 
   /** The longest a call may take by the server's own rules; 0 when there is none. */

@@ -82,8 +82,8 @@ export interface ServerStats {
   /** How often a peer was not read from for a while, as it did not take what was sent to it, by the limit. */
   paused: Readonly<Record<PauseLimit, number>>;
   /**
-   * Connections that ended otherwise than by a close, by the reason: `FRAME_TOO_LARGE`, `SLOW_FRAME`, `SLOW_CONSUMER`,
-   * `TOO_MANY_PINGS`, `TOO_MANY_GLITCHES`, `ENHANCE_YOUR_CALM`, `HANDSHAKE_FAILED` … Only those that there were.
+   * Connections that ended otherwise than by a close, by the limit that did it, or by another reason: `PROTOCOL_ERROR`,
+   * `HANDSHAKE_FAILED`, `REFUSED` …, which may be the peer's. Only those that there were.
    */
   ended: Readonly<Partial<Record<EndReason, number>>>;
   /** Calls whose function has not finished. */
@@ -465,7 +465,7 @@ export class Server implements AsyncDisposable, Host {
 
   #left(connection: ServerConnection, error: RapError | undefined): void {
     this.#connections.delete(connection);
-    this.#ends.add(error);
+    this.#ends.add(error, connection.wire.endedBy);
     if (!connection.seat.held) this.#core.admission.leave(connection.seat);
     if (error !== undefined) {
       this.#logger.debug({ peer: connection.remoteAddress, connection: connection.id }, error.message);
@@ -491,7 +491,7 @@ export class Server implements AsyncDisposable, Host {
     }
     const { handshakeTimeout } = table;
     const onDrop = (reason: Error): void => {
-      if ((reason as NodeJS.ErrnoException).code === "ERR_TLS_HANDSHAKE_TIMEOUT") this.#ends.count("HANDSHAKE_FAILED");
+      if ((reason as NodeJS.ErrnoException).code === "ERR_TLS_HANDSHAKE_TIMEOUT") this.#ends.count("handshakeTimeout");
       server.onDrop?.(reason);
     };
     const secured = { ...counted, handshakeTimeout, ...server, onDrop, filter: admission.guard(true, server.filter) };

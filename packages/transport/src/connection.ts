@@ -2,6 +2,7 @@ import {
   blockEnd,
   type CallLimit,
   type Codec,
+  type ConnectionLimit,
   copyBytes,
   decodeError,
   decodeGoaway,
@@ -76,6 +77,8 @@ export class Connection implements SocketHandler, FrameSink {
   closed = false;
   /** It was this side that closed it, in good order. */
   closedHere = false;
+  /** The limit over which this side ended it. */
+  endedBy: ConnectionLimit | undefined;
   /** Sessions and the like that need the connection though no call is open: it is not idle then. */
   holds = 0;
   messagesSent = 0;
@@ -136,7 +139,8 @@ export class Connection implements SocketHandler, FrameSink {
     this.#refusals = new Bucket(limits.refusedBurst, limits.refusedPerSecond, now);
     this.#pings = new Bucket(limits.pingBurst, limits.pingsPerSecond, now);
     this.#handshake = new Handshake(options);
-    this.#handshakeWatch = new Watch(() => this.abort(GoawayCode.HANDSHAKE_FAILED, "the handshake took too long"));
+    const tooLong = () => this.abort(GoawayCode.HANDSHAKE_FAILED, "the handshake took too long", "handshakeTimeout");
+    this.#handshakeWatch = new Watch(tooLong);
     // A TLS handshake has used up a part of the time.
     wheel.add(this.#handshakeWatch, Math.max(1, limits.handshakeTimeout - (performance.now() - socket.openedAt)));
     if (role === "client") this.#sendHello();
@@ -277,8 +281,9 @@ export class Connection implements SocketHandler, FrameSink {
   }
 
   /** Says why and closes at once; streams that are open fail with UNAVAILABLE. */
-  close(code: GoawayCode, reason: string): void {
+  close(code: GoawayCode, reason: string, limit?: ConnectionLimit): void {
     if (this.closed) return;
+    this.endedBy = limit;
     // Before it introduced itself a peer is told nothing; one that is refused gets the reason in place of a HELLO.
     if (this.ready || this.#introduced) {
       if (!this.ready && this.role === "server") this.socket.write(PREAMBLE);
@@ -295,8 +300,9 @@ export class Connection implements SocketHandler, FrameSink {
   }
 
   /** Closes without a word to a peer that would not hear it. */
-  abort(code: GoawayCode, reason: string): void {
+  abort(code: GoawayCode, reason: string, limit?: ConnectionLimit): void {
     if (this.closed) return;
+    this.endedBy = limit;
     this.socket.destroy();
     this.#finish(lost(code, reason), code, reason);
   }
@@ -411,7 +417,8 @@ export class Connection implements SocketHandler, FrameSink {
   glitch(what: string): void {
     this.#glitchCount++;
     if (!this.#glitches.take(this.wheel.now())) {
-      throw new Violation(GoawayCode.TOO_MANY_GLITCHES, `too many odd frames, the last: ${what}`);
+      const text = `too many odd frames, the last: ${what}`;
+      throw new Violation(GoawayCode.TOO_MANY_GLITCHES, text, "glitchesPerSecond");
     }
   }
 
@@ -425,12 +432,13 @@ export class Connection implements SocketHandler, FrameSink {
     this.#host.onPaused?.(limit);
   }
 
-  violation(code: GoawayCode, what: string): never {
-    throw new Violation(code, what);
+  violation(code: GoawayCode, what: string, limit?: ConnectionLimit): never {
+    throw new Violation(code, what, limit);
   }
 
   chargeCredit(bytes: number): void {
-    if (!this.#receiveWindow.receive(bytes, 0)) this.#overdrawn("the connection has no credit for what was sent on it");
+    if (this.#receiveWindow.receive(bytes, 0)) return;
+    this.#overdrawn("the connection has no credit for what was sent on it", "connectionWindowBytes");
   }
 
   releaseCredit(bytes: number): void {
@@ -482,8 +490,8 @@ export class Connection implements SocketHandler, FrameSink {
     return { written, buffered: this.socket.buffered, received, reading: !this.#pressure.paused };
   }
 
-  #overdrawn(what: string): never {
-    this.violation(GoawayCode.FLOW_CONTROL_ERROR, what);
+  #overdrawn(what: string, limit?: ConnectionLimit): never {
+    this.violation(GoawayCode.FLOW_CONTROL_ERROR, what, limit);
   }
 
   #sendHello(): void {
@@ -511,8 +519,7 @@ export class Connection implements SocketHandler, FrameSink {
     this.ready = true;
     this.wheel.remove(this.#handshakeWatch);
     this.#reader.maxFrameBytes = this.limits.maxFrameBytes;
-    const { clientIdleTimeout, serverIdleTimeout } = this.limits;
-    this.#keepalive = new Keepalive(this, this.role === "client" ? clientIdleTimeout : serverIdleTimeout);
+    this.#keepalive = new Keepalive(this);
     this.#host.onReady?.(this);
   }
 
@@ -526,7 +533,8 @@ export class Connection implements SocketHandler, FrameSink {
     readOpen(bytes, start, end, flags, head);
     // A peer that keeps to `maxInFlight` has no more than that; what is over on this side alone takes memory, too.
     if (++this.#peerStreams > 2 * this.limits.maxInFlight) {
-      throw new Violation(GoawayCode.ENHANCE_YOUR_CALM, `${this.#peerStreams} streams that the peer does not end`);
+      const text = `${this.#peerStreams} streams that the peer does not end`;
+      throw new Violation(GoawayCode.ENHANCE_YOUR_CALM, text, "maxInFlight");
     }
     this.#lastPeerId = id;
     this.#opened++;
@@ -540,7 +548,8 @@ export class Connection implements SocketHandler, FrameSink {
       const refusal = RapError.from(error);
       stream.reset(refusal);
       if (refusal.reason === REFUSED && !this.#refusals.take(this.wheel.now())) {
-        throw new Violation(GoawayCode.ENHANCE_YOUR_CALM, "too many calls beyond the limits that were told");
+        const text = "too many calls beyond the limits that were told";
+        throw new Violation(GoawayCode.ENHANCE_YOUR_CALM, text, "refusedPerSecond");
       }
     }
     const hasBody = head.bodyStart < end || (flags & Flag.MORE) !== 0;
@@ -614,7 +623,7 @@ export class Connection implements SocketHandler, FrameSink {
     if (end - start !== 8) throw new PayloadError("PING is not 8 bytes long");
     this.#pingsReceived++;
     if (!this.#pings.take(this.wheel.now()) && ++this.#pingStrikes > this.limits.pingStrikes) {
-      throw new Violation(GoawayCode.TOO_MANY_PINGS, "too many pings");
+      throw new Violation(GoawayCode.TOO_MANY_PINGS, "too many pings", "pingsPerSecond");
     }
     this.#pressure.provoked++;
     this.outbox.frame(Kind.PONG, 0, 0, bytes.subarray(start, end));
@@ -667,9 +676,10 @@ export class Connection implements SocketHandler, FrameSink {
   /** What a peer sent cannot be borne, or our own code failed: the connection ends, and nothing else. */
   #fault(error: unknown): void {
     this.#reader.stop();
-    const { code, reason } = faultOf(error);
+    const { code, reason, limit } = faultOf(error);
+    const frameLimit = this.ready ? "maxFrameBytes" : "maxHandshakeBytes";
     if (code === GoawayCode.INTERNAL) this.abort(code, reason);
-    else this.close(code, reason);
+    else this.close(code, reason, code === GoawayCode.FRAME_TOO_LARGE ? frameLimit : limit);
   }
 
   #lostBy(error: Error | undefined): RapError {

@@ -36,6 +36,11 @@ export class ReceiveWindow {
     return this.#bytes >= 0 && this.#messages >= 0;
   }
 
+  /** Which of its limits a stream's peer has not kept to, when `receive` was false. */
+  get overdrawn(): "streamWindowBytes" | "streamWindowMessages" {
+    return this.#bytes < 0 ? "streamWindowBytes" : "streamWindowMessages";
+  }
+
   /** Counts what the reader took; true when `grant` should be called. */
   release(bytes: number, messages: number): boolean {
     this.#freeBytes += bytes;

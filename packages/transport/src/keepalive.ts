@@ -14,7 +14,7 @@ const HELD_UP = 1_000;
 export class Keepalive extends WheelEntry {
   readonly #connection: Connection;
   readonly #period: number;
-  readonly #idleTimeout: number;
+  readonly #idle: "clientIdleTimeout" | "serverIdleTimeout";
   readonly #interval: number;
   /** When the frame that is not whole began; undefined between frames. */
   #partialSince: number | undefined;
@@ -27,11 +27,11 @@ export class Keepalive extends WheelEntry {
   lastRead: number;
   pingsSent = 0;
 
-  constructor(connection: Connection, idleTimeout: number) {
+  constructor(connection: Connection) {
     super();
     const { limits, peer, wheel } = connection;
     this.#connection = connection;
-    this.#idleTimeout = idleTimeout;
+    this.#idle = `${connection.role}IdleTimeout`;
     // A peer says how often it wants to be asked at most; a client may not be punished for what it was told.
     this.#interval = Math.max(limits.keepaliveInterval, peer.keepaliveInterval);
     this.lastRead = this.#takenAt = wheel.now();
@@ -40,7 +40,7 @@ export class Keepalive extends WheelEntry {
       limits.keepaliveTimeout,
       limits.frameTimeout,
       limits.writeStallTimeout,
-      idleTimeout,
+      limits[this.#idle],
     );
     // Not by a quarter of `frameGrace`: once a frame was seen unfinished, the look after is on time.
     this.#period = Math.min(shortest / 4, limits.frameGrace / 2, LONGEST_PERIOD);
@@ -74,19 +74,25 @@ export class Keepalive extends WheelEntry {
       this.#takenAt = now;
       this.#excuse(now);
     } else if (this.#stalled(now, progress)) {
-      connection.abort(GoawayCode.SLOW_CONSUMER, "the peer takes no bytes");
+      connection.abort(GoawayCode.SLOW_CONSUMER, "the peer takes no bytes", "writeStallTimeout");
     } else if (!progress.reading) {
       this.#excuse(now);
     } else {
       const left = this.#frameTimeLeft(now, progress.received);
-      if (left <= 0) connection.close(GoawayCode.SLOW_FRAME, "a frame took too long to arrive");
+      if (left <= 0) this.#endSlowFrame(now);
       else if (connection.streams > 0) this.#ask(now);
-      else if (connection.holds === 0 && now - this.lastRead >= this.#idleTimeout) {
-        connection.close(GoawayCode.IDLE, "the connection was not used");
+      else if (connection.holds === 0 && now - this.lastRead >= connection.limits[this.#idle]) {
+        connection.close(GoawayCode.IDLE, "the connection was not used", this.#idle);
       }
       next = Math.min(next, left);
     }
     if (!connection.closed) connection.wheel.add(this, next);
+  }
+
+  #endSlowFrame(now: number): void {
+    const wholly = now - this.#partialSince! >= this.#connection.limits.frameTimeout;
+    const limit = wholly ? "frameTimeout" : "frameBytesPerSecond";
+    this.#connection.close(GoawayCode.SLOW_FRAME, "a frame took too long to arrive", limit);
   }
 
   /** A peer that was not read from is not late with what it sends. */
@@ -108,7 +114,7 @@ export class Keepalive extends WheelEntry {
     const { limits } = this.#connection;
     if (this.#pingSentAt !== undefined) {
       if (now - this.#pingSentAt >= limits.keepaliveTimeout) {
-        this.#connection.abort(GoawayCode.KEEPALIVE_TIMEOUT, "the peer does not answer");
+        this.#connection.abort(GoawayCode.KEEPALIVE_TIMEOUT, "the peer does not answer", "keepaliveTimeout");
       }
     } else if (now - this.lastRead >= this.#interval) {
       this.#pingSentAt = now;

@@ -1,4 +1,12 @@
-import { FramingError, GoawayCode, goawayName, messageOf, PayloadError, RapError } from "@rap/protocol";
+import {
+  type ConnectionLimit,
+  FramingError,
+  GoawayCode,
+  goawayName,
+  messageOf,
+  PayloadError,
+  RapError,
+} from "@rap/protocol";
 import { Violation } from "./violation";
 
 /** The error of calls whose connection is over; `code` and `reason` are those of a goaway, `what` says whose. */
@@ -12,9 +20,9 @@ export function lost(code: GoawayCode, reason: string, cause?: Error, what = "th
 }
 
 /** What to tell a peer that sent what made `error`; INTERNAL where the fault is ours. */
-export function faultOf(error: unknown): { code: GoawayCode; reason: string } {
+export function faultOf(error: unknown): { code: GoawayCode; reason: string; limit?: ConnectionLimit | undefined } {
   const message = messageOf(error);
-  if (error instanceof Violation) return { code: error.code, reason: message };
+  if (error instanceof Violation) return { code: error.code, reason: message, limit: error.limit };
   if (error instanceof FramingError) {
     const code = error.problem === "PREAMBLE" ? GoawayCode.HANDSHAKE_FAILED : GoawayCode.FRAME_TOO_LARGE;
     return { code, reason: message };

@@ -62,7 +62,13 @@ export class Pressure {
     // Whoever is sending just now must not be interrupted by the end of another connection.
     atTurnEnd(() => {
       while (unsent.held > limits.processWriteQueueBytes) {
-        unsent.largest()!.abort(GoawayCode.SLOW_CONSUMER, "bytes that peers do not take need too much memory");
+        unsent
+          .largest()!
+          .abort(
+            GoawayCode.SLOW_CONSUMER,
+            "bytes that peers do not take need too much memory",
+            "processWriteQueueBytes",
+          );
       }
     });
   }
@@ -78,7 +84,9 @@ export class Pressure {
     unfinished.set(this.#connection, held);
     this.#accounted = held > 0;
     while (unfinished.held > this.#connection.limits.processReceiveBytes) {
-      unfinished.oldest()!.abort(GoawayCode.ENHANCE_YOUR_CALM, "unfinished messages take too much memory");
+      unfinished
+        .oldest()!
+        .abort(GoawayCode.ENHANCE_YOUR_CALM, "unfinished messages take too much memory", "processReceiveBytes");
     }
   }
 
@@ -87,7 +95,11 @@ export class Pressure {
     const { limits, socket, outbox, role } = connection;
     const { buffered } = socket;
     if (buffered > limits.writeQueueHardBytes) {
-      connection.abort(GoawayCode.SLOW_CONSUMER, `${buffered} bytes wait for a peer that does not take them`);
+      connection.abort(
+        GoawayCode.SLOW_CONSUMER,
+        `${buffered} bytes wait for a peer that does not take them`,
+        "writeQueueHardBytes",
+      );
       return;
     }
     // Nobody would say when to read on.

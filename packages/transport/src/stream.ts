@@ -380,10 +380,12 @@ export class Stream {
   #charge(size: number, last: boolean): number {
     const cost = charge(size, last, MIN_FRAGMENT);
     this.connection.chargeCredit(cost);
-    if (!this.#receiveWindow!.receive(cost, last ? 1 : 0)) {
+    const window = this.#receiveWindow!;
+    if (!window.receive(cost, last ? 1 : 0)) {
       this.connection.violation(
         GoawayCode.FLOW_CONTROL_ERROR,
         `stream ${this.id} has no credit for what was sent on it`,
+        window.overdrawn,
       );
     }
     if (this.sink === undefined) this.connection.releaseCredit(cost);
