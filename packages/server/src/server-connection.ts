@@ -21,7 +21,7 @@ import {
   Connection,
   type ConnectionHost,
   type PauseLimit,
-  REFUSED,
+  type Refusal,
   type Socket,
   type Stream,
   type StreamSink,
@@ -30,6 +30,7 @@ import type { Seat } from "./admission";
 import { ServerCall } from "./answer";
 import { type FailureOptions, failureOf } from "./failure";
 import { limitedLogger } from "./peer-log";
+import type { PlaceLimit } from "./refusals";
 import type { Method } from "./registry";
 import type { ServerCore } from "./server-core";
 import { newSession, Sessions } from "./sessions";
@@ -153,9 +154,13 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     return this.server.clock.now();
   }
 
-  onOpen(stream: Stream, head: OpenHead, bytes: Uint8Array): StreamSink {
+  onOpen(stream: Stream, head: OpenHead, bytes: Uint8Array): StreamSink | Refusal {
     const method = this.#find(head, bytes);
-    this.#take(head.shape);
+    const limit = this.#take(head.shape);
+    if (limit !== undefined) {
+      this.onRefused(limit);
+      return this.server.refusals[limit];
+    }
     try {
       const call = new ServerCall(this, stream, method, head, bytes);
       const { processors } = this.server;
@@ -248,38 +253,22 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     throw new RapError("NOT_FOUND", `there is no function ${target}`, { maybeExecuted: false });
   }
 
-  #take(shape: Shape): void {
+  /** Takes a place for a call, or gives the limit at which there is none. */
+  #take(shape: Shape): PlaceLimit | undefined {
     const { limits } = this.server;
-    if (this.#inFlight >= limits.maxInFlight) throw this.#refused("maxInFlight", "calls in flight");
-    if (this.server.inFlight >= limits.maxServerInFlight) {
-      this.onRefused("maxServerInFlight");
-      throw refused("OVERLOADED", "the server is at its limit of calls");
-    }
+    if (this.#inFlight >= limits.maxInFlight) return "maxInFlight";
+    if (this.server.inFlight >= limits.maxServerInFlight) return "maxServerInFlight";
     if (shape === Shape.CHANNEL) {
-      if (this.#channels >= limits.maxChannels) throw this.#refused("maxChannels", "channels open");
+      if (this.#channels >= limits.maxChannels) return "maxChannels";
       this.#channels++;
     } else if (shape !== Shape.UNARY) {
-      if (this.#streams >= limits.maxStreams) throw this.#refused("maxStreams", "streams open");
+      if (this.#streams >= limits.maxStreams) return "maxStreams";
       this.#streams++;
     }
     this.#inFlight++;
     this.server.inFlight++;
+    return undefined;
   }
-
-  /** A call beyond a limit that the peer was told. */
-  #refused(limit: CallLimit, of: string): RapError {
-    this.onRefused(limit);
-    return refused(REFUSED, `this connection has ${this.server.limits[limit]} ${of}`);
-  }
-}
-
-/** `reason` is REFUSED for a limit that the peer was told: there its connection may only be so patient. */
-function refused(reason: string, why: string): RapError {
-  return new RapError("RESOURCE_EXHAUSTED", `refused: ${why}`, {
-    reason,
-    maybeExecuted: false,
-    retryAfterMs: 100,
-  });
 }
 
 /** Whether the group or the name of a target is longer than any can be. */

@@ -1,9 +1,10 @@
 import type { ConnMiddleware, MessageMiddleware, ProcessorChain } from "@rap/core";
 import type { CallLimit, Clock, Codec, Limits, RapError, SecureLayer } from "@rap/protocol";
-import type { PauseLimit, TimerWheel } from "@rap/transport";
+import type { PauseLimit, Refusal, TimerWheel } from "@rap/transport";
 import type { Admission } from "./admission";
 import type { Dispatcher } from "./dispatcher";
 import type { FailureOptions } from "./failure";
+import type { PlaceLimit } from "./refusals";
 import type { ServerConnection } from "./server-connection";
 import type { WorkerPool } from "./worker";
 
@@ -24,6 +25,7 @@ export interface ServerCore extends FailureOptions {
   /** What makes connections secure, if one of the processors does. */
   secure: SecureLayer | undefined;
   inFlight: number;
+  readonly refusals: Readonly<Record<PlaceLimit, Refusal>>;
   readonly refused: Record<CallLimit, number>;
   readonly paused: Record<PauseLimit, number>;
   left(connection: ServerConnection, error: RapError | undefined): void;

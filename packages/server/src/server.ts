@@ -62,6 +62,7 @@ import { Health } from "./health";
 import { Modules } from "./modules";
 import { guardedLogger } from "./peer-log";
 import { registerReflection } from "./reflection";
+import { refusals } from "./refusals";
 import { REGISTRY, Registry } from "./registry";
 import { ServerConnection } from "./server-connection";
 import type { ServerCore } from "./server-core";
@@ -161,6 +162,7 @@ export class Server implements AsyncDisposable, Host {
       processors: undefined,
       secure: undefined,
       inFlight: 0,
+      refusals: refusals(table),
       refused,
       paused: { writeQueueSoftBytes: 0, maxUnsentReplies: 0 },
       left: (connection, error) => this.#left(connection, error),

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
-import { CLOCK, type Logger } from "@rap/core";
+import { CLOCK, CODEC, type Logger } from "@rap/core";
 import { createContainer } from "@rap/core/container";
-import { GoawayCode, LIMITS, limits, msgpack, type RapError, Shape } from "@rap/protocol";
+import { type Codec, GoawayCode, LIMITS, limits, msgpack, type RapError, Shape } from "@rap/protocol";
 import { createTestPair, ManualClock } from "@rap/testing";
 import { Connection, memory, type StreamSink, TimerWheel } from "@rap/transport";
 import { context, Server } from "../src";
@@ -168,6 +168,35 @@ test("a peer that ignores the limit it was told is sent away: not at the limit o
   open("hang");
   await settle();
   expect(closed()).toMatchObject({ code: "UNAVAILABLE", reason: "ENHANCE_YOUR_CALM" });
+  waiting[0]!();
+});
+
+test("calls beyond a limit, given up at once, cost one encoded error together, and why is not read", async () => {
+  const codec = msgpack();
+  const work: string[] = [];
+  const counting: Codec = {
+    name: codec.name,
+    encode(value, root) {
+      work.push(`encode ${root}`);
+      return codec.encode(value, root);
+    },
+    decode(...args) {
+      work.push("decode");
+      return codec.decode(...args);
+    },
+  };
+  const { hang, waiting } = stubborn();
+  const container = createContainer().register(CODEC, { useValue: counting });
+  await using server = new Server({ container, limits: { maxInFlight: 1 } }).register({ hang });
+  const { open, answers } = await rudePeer(server);
+  open("hang");
+  for (let i = 0; i < 20; i++) open("hang").reset(cancelled);
+  const last = open("hang");
+  await settle();
+  expect(answers.at(-1)).toMatchObject({ code: "RESOURCE_EXHAUSTED", reason: "REFUSED", maybeExecuted: false });
+  expect([server.stats().refused.maxInFlight, last.localDone]).toEqual([21, true]);
+  // The arguments of the call that runs, and what all others are told.
+  expect(work).toEqual(["decode", "encode error"]);
   waiting[0]!();
 });
 

@@ -2,6 +2,7 @@ import type { CallLimit, Hello, OpenHead, RapError, SecureLayer } from "@rap/pro
 import type { Connection } from "./connection";
 import type { HandshakeOptions } from "./handshake";
 import type { PauseLimit } from "./pressure";
+import type { Refusal } from "./refusal";
 import type { Stream, StreamSink } from "./stream";
 import type { TimerWheel } from "./wheel";
 
@@ -12,10 +13,10 @@ export interface ConnectionHost {
   /** The handshake is done: streams may be opened. */
   onReady?(connection: Connection): void;
   /**
-   * Server: a call came; `head` has positions in `bytes`, both valid only during the call. Give its sink; throw a
-   * RapError to refuse it (then it counts as never processed).
+   * Server: a call came; `head` has positions in `bytes`, both valid only during the call. Give its sink, or refuse it
+   * (then it counts as never processed): a RapError may be thrown, too.
    */
-  onOpen?(stream: Stream, head: OpenHead, bytes: Uint8Array): StreamSink;
+  onOpen?(stream: Stream, head: OpenHead, bytes: Uint8Array): StreamSink | Refusal;
   /** The peer takes no new streams. */
   onGoaway?(connection: Connection, reason: string): void;
   /** A stream is over on both sides: there is room for another. */

@@ -18,6 +18,7 @@ import {
   type Limits,
   MAX_STREAM_ID,
   OPTIONAL_KIND,
+  type OpenHead,
   openHead,
   openSize,
   PayloadError,
@@ -38,6 +39,7 @@ import { Keepalive } from "./keepalive";
 import { faultOf, lost } from "./loss";
 import { Outbox, SMALL_BYTES } from "./outbox";
 import { type PauseLimit, Pressure } from "./pressure";
+import { NO_CALLS, REFUSED, Refusal, SHUTTING_DOWN } from "./refusal";
 import { SealedSocket } from "./sealed-socket";
 import { kept, MIN_FRAGMENT, putFirst, Stream, type StreamSink } from "./stream";
 import { StreamTable } from "./stream-table";
@@ -540,27 +542,31 @@ export class Connection implements SocketHandler, FrameSink {
     this.#opened++;
     const stream = new Stream(this, id, head.shape, true);
     this.#streams.add(stream);
-    try {
-      if (id > this.#lastAcceptedId || this.#host.onOpen === undefined) throw this.#refusal();
-      stream.sink = this.#host.onOpen(stream, head, bytes);
-    } catch (error) {
-      this.#pressure.provoked++;
-      const refusal = RapError.from(error);
-      stream.reset(refusal);
-      if (refusal.reason === REFUSED && !this.#refusals.take(this.wheel.now())) {
-        const text = "too many calls beyond the limits that were told";
-        throw new Violation(GoawayCode.ENHANCE_YOUR_CALM, text, "refusedPerSecond");
-      }
-    }
+    const sink = this.#sinkFor(stream, head, bytes);
+    if (sink instanceof Refusal) this.#refuse(stream, sink);
+    else stream.sink = sink;
     const hasBody = head.bodyStart < end || (flags & Flag.MORE) !== 0;
     if (hasBody) stream.receive(flags & (Flag.MORE | Flag.END), bytes, head.bodyStart, end, owned);
     else stream.receiveEnd(flags, undefined);
   }
 
-  #refusal(): RapError {
-    return this.#host.onOpen === undefined
-      ? new RapError("UNIMPLEMENTED", "this side takes no calls", { maybeExecuted: false })
-      : new RapError("UNAVAILABLE", "the server is shutting down", { maybeExecuted: false });
+  #sinkFor(stream: Stream, head: OpenHead, bytes: Uint8Array): StreamSink | Refusal {
+    if (this.#host.onOpen === undefined) return NO_CALLS;
+    if (stream.id > this.#lastAcceptedId) return SHUTTING_DOWN;
+    try {
+      return this.#host.onOpen(stream, head, bytes);
+    } catch (error) {
+      return new Refusal(RapError.from(error));
+    }
+  }
+
+  #refuse(stream: Stream, refusal: Refusal): void {
+    this.#pressure.provoked++;
+    stream.refuse(refusal.encoded(this.codec));
+    if (refusal.error.reason === REFUSED && !this.#refusals.take(this.wheel.now())) {
+      const text = "too many calls beyond the limits that were told";
+      throw new Violation(GoawayCode.ENHANCE_YOUR_CALM, text, "refusedPerSecond");
+    }
   }
 
   /** The stream of a frame; undefined for one that is over, which a peer should know. */
@@ -586,8 +592,11 @@ export class Connection implements SocketHandler, FrameSink {
       return;
     }
     if (stream === undefined || stream.peerReset) stream = this.#find(id);
+    if (stream === undefined) return;
     const finished = end - start >= 2 && bytes[start] === 0;
-    stream?.receiveReset(finished ? undefined : decodeError(bytes, start, end, this.codec));
+    // Nobody hears why a call was given up that was refused: it makes no error.
+    const unheard = stream.sink === undefined;
+    stream.receiveReset(finished || unheard ? undefined : decodeError(bytes, start, end, this.codec));
   }
 
   #headers(id: number, bytes: Uint8Array, start: number, end: number): void {
@@ -717,8 +726,6 @@ export class Connection implements SocketHandler, FrameSink {
   }
 }
 
-/** The reason of a call that was refused though the peer was told the limit. */
-export const REFUSED = "REFUSED";
 const PING_DATA = new Uint8Array(8);
 
 class Watch extends WheelEntry {

@@ -1,11 +1,12 @@
 export { Bucket } from "./bucket";
-export { Connection, REFUSED } from "./connection";
+export { Connection } from "./connection";
 export type { ConnectionHost, ConnectionOptions, ConnectionStats } from "./connection-host";
 export { type EndReason, Ends } from "./ends";
 export { type MemoryOptions, type MemoryTransport, memory } from "./memory";
 export type { AcceptOptions } from "./net-listener";
 export type { SocketOptions } from "./net-socket";
 export type { PauseLimit } from "./pressure";
+export { REFUSED, Refusal } from "./refusal";
 export { Stream, type StreamSink } from "./stream";
 export { type TcpOptions, tcp, type UnixOptions, unix } from "./tcp";
 export { ALPN, pemFile, type TlsClientOptions, type TlsOptions, type TlsServerOptions, tls } from "./tls";

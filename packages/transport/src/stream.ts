@@ -210,8 +210,13 @@ export class Stream {
     this.#dropPending();
     // Also after this side's END: the peer must know that nobody reads any more.
     if ((this.#reset && !waited) || (this.localDone && this.remoteDone)) return;
+    this.refuse(this.connection.encodeError(error));
+  }
+
+  /** Ends this side with an error that is encoded, when nothing has happened yet. */
+  refuse(body: Uint8Array): void {
     this.#reset = true;
-    this.#control(Kind.RESET, 0, this.connection.encodeError(error), true);
+    this.#control(Kind.RESET, 0, body, true);
   }
 
   /** Loses interest: no callback comes any more, and credit that was held is given back. */
