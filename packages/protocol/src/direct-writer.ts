@@ -10,6 +10,8 @@ import type { ScanLimits } from "./scan";
 const BUFFER = 4 * 1024;
 /** Characters up to which a loop is faster than `TextEncoder`. */
 const SHORT_TEXT = 64;
+/** Views of up to so many bytes are kept for the next message: two of them were a tenth of what a small call allocates. */
+const KEPT_VIEWS = 128;
 /** What a number, a date or the head of anything else takes at most. */
 const MAX_HEAD = 16;
 
@@ -21,6 +23,8 @@ export class DirectWriter {
   readonly #maxMapEntries: number;
   #bytes: Uint8Array = new Uint8Array(BUFFER);
   #view = new DataView(this.#bytes.buffer);
+  /** The first bytes of the buffer, by how many. */
+  #views: (Uint8Array | undefined)[] = new Array<Uint8Array | undefined>(KEPT_VIEWS + 1).fill(undefined);
   #at = 0;
   /** What is written is a head: it is given up when the buffer is full. */
   #short = false;
@@ -37,9 +41,9 @@ export class DirectWriter {
   write(value: unknown): Uint8Array | undefined {
     this.#at = 0;
     const written = this.#put(value, this.#maxDepth);
-    const bytes = this.#bytes;
-    if (bytes.length > OWNED_BYTES) this.#use(new Uint8Array(BUFFER));
-    return written ? bytes.subarray(0, this.#at) : undefined;
+    const bytes = written ? this.#written() : undefined;
+    if (this.#bytes.length > OWNED_BYTES) this.#use(new Uint8Array(BUFFER));
+    return bytes;
   }
 
   /**
@@ -286,9 +290,17 @@ export class DirectWriter {
     this.#use(grown);
   }
 
+  #written(): Uint8Array {
+    const size = this.#at;
+    if (size > KEPT_VIEWS) return this.#bytes.subarray(0, size);
+    this.#views[size] ??= this.#bytes.subarray(0, size);
+    return this.#views[size];
+  }
+
   #use(bytes: Uint8Array): void {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer);
+    this.#views.fill(undefined);
   }
 }
 
