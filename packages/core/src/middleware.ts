@@ -67,30 +67,63 @@ export function runMessageMiddleware<C extends RequestContext>(
   ctx: C,
   args: unknown[],
   call: (args: unknown[], ctx: C) => unknown,
-  index = 0,
 ): unknown {
-  if (index === list.length) return call(args, ctx);
-  let called = false;
-  let value: unknown;
-  let promise: Promise<unknown> | undefined;
-  const next = (changed = args): Promise<unknown> => {
-    if (called) return Promise.reject(calledTwice());
-    called = true;
+  return list.length === 0 ? call(args, ctx) : new Step(list, 0, ctx, args, call).run();
+}
+
+/** One middleware of a call. An object, as closures take twice its memory. */
+class Step<C extends RequestContext> {
+  readonly #list: readonly MessageMiddleware[];
+  readonly #index: number;
+  readonly #ctx: C;
+  readonly #args: unknown[];
+  readonly #call: (args: unknown[], ctx: C) => unknown;
+  #called = false;
+  /** What comes of the rest, and what `next` made of it. */
+  #value: unknown = undefined;
+  #promise: Promise<unknown> | undefined = undefined;
+
+  constructor(
+    list: readonly MessageMiddleware[],
+    index: number,
+    ctx: C,
+    args: unknown[],
+    call: (args: unknown[], ctx: C) => unknown,
+  ) {
+    this.#list = list;
+    this.#index = index;
+    this.#ctx = ctx;
+    this.#args = args;
+    this.#call = call;
+  }
+
+  run(): unknown {
+    const result: unknown = this.#list[this.#index]!.dispatch(this.#ctx, this.#args, (changed) => this.#next(changed));
+    // Middleware that only passes on what it got from `next` needs no turn of the event loop.
+    return result === this.#promise ? this.#value : result;
+  }
+
+  #next(changed = this.#args): Promise<unknown> {
+    if (this.#called) return Promise.reject(calledTwice());
+    this.#called = true;
     try {
-      value = runMessageMiddleware(list, ctx, changed, call, index + 1);
+      this.#value = this.#rest(changed);
       // First, as a value may throw when it is looked at.
-      const waits = isPromise(value);
-      promise = Promise.resolve(value);
-      if (waits) value = promise;
+      const waits = isPromise(this.#value);
+      this.#promise = Promise.resolve(this.#value);
+      if (waits) this.#value = this.#promise;
     } catch (error) {
-      promise = Promise.reject(error);
-      value = promise;
+      this.#promise = Promise.reject(error);
+      this.#value = this.#promise;
     }
-    return promise;
-  };
-  const result: unknown = list[index]!.dispatch(ctx, args, next);
-  // Middleware that only passes on what it got from `next` needs no turn of the event loop.
-  return result === promise ? value : result;
+    return this.#promise;
+  }
+
+  #rest(args: unknown[]): unknown {
+    const index = this.#index + 1;
+    if (index === this.#list.length) return this.#call(args, this.#ctx);
+    return new Step(this.#list, index, this.#ctx, args, this.#call).run();
+  }
 }
 
 /** Runs a connection through a list of middleware, the first outermost, and then `admit`. */
