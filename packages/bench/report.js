@@ -81,10 +81,10 @@ function stand({ name, rounds, floor }) {
   ];
 }
 
-/** The peer whose median is the highest. */
+/** The peer whose median is the highest, of those that did the same. */
 function bestPeer(rounds) {
   const rate = (name) => typical(rounds, name, (result) => result.rate) ?? 0;
-  const peers = contenders.filter(({ kind, name }) => kind === "peer" && rate(name) > 0);
+  const peers = contenders.filter(({ kind, gathers, name }) => kind === "peer" && !gathers && rate(name) > 0);
   return peers.sort((a, b) => rate(b.name) - rate(a.name))[0]?.name;
 }
 

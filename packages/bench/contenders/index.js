@@ -17,7 +17,7 @@ const FEW = 3;
  * - `elsewhere()`: CPU seconds and memory that the server uses in other processes.
  *
  * `packages` are what a client installs, `skip` are workloads that it is not asked for, `rounds` are the most that it
- * takes part in. Libraries are loaded inside `serve` and `connect`, so that neither side pays for the other's at a cold
+ * takes part in, `gathers` says that its handler puts many items into one, which no floor is about. Libraries are loaded inside `serve` and `connect`, so that neither side pays for the other's at a cold
  * start.
  */
 const contenders = [
@@ -148,6 +148,15 @@ const contenders = [
     title: "fastify, undici with pipelining",
     file: "../peers/fastify.js",
     packages: ["undici"],
+  },
+  {
+    name: "fastify-pieces",
+    kind: "peer",
+    title: "fastify, 16 KiB of lines as one item",
+    file: "../peers/fastify.js",
+    options: { lineBytes: 16 * 1024 },
+    gathers: true,
+    skip: ["W1", "W2", "W4", ...VARIANT],
   },
 ];
 

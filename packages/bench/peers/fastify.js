@@ -1,7 +1,8 @@
-const LINES_BYTES = 16 * 1024;
-
-/** HTTP/1.1 by Fastify with schemas, called by undici with pipelining over one connection. A stream is NDJSON. */
-module.exports = () => ({
+/**
+ * HTTP/1.1 by Fastify with schemas, called by undici with pipelining over one connection. A stream is NDJSON, of which
+ * the handler gives `lineBytes` at a time.
+ */
+module.exports = ({ lineBytes = 1 }) => ({
   async serve() {
     const { Readable } = require("node:stream");
     const app = require("fastify")({ bodyLimit: 2 ** 30 });
@@ -17,7 +18,7 @@ module.exports = () => ({
       reply.type("application/octet-stream").send(Buffer.alloc(Number(params.size))),
     );
     app.get("/items/:count", async ({ params }, reply) =>
-      reply.type("application/x-ndjson").send(Readable.from(lines(Number(params.count)))),
+      reply.type("application/x-ndjson").send(Readable.from(lines(Number(params.count), lineBytes))),
     );
     await app.listen({ host: "127.0.0.1", port: 0 });
     return { port: app.server.address().port };
@@ -49,12 +50,12 @@ module.exports = () => ({
   },
 });
 
-/** Numbers as lines, gathered into pieces that are worth a write. */
-function* lines(count) {
+/** Numbers as lines, gathered into pieces of so many bytes. */
+function* lines(count, bytes) {
   let text = "";
   for (let i = 0; i < count; i++) {
     text += `${JSON.stringify(i)}\n`;
-    if (text.length < LINES_BYTES) continue;
+    if (text.length < bytes) continue;
     yield text;
     text = "";
   }
