@@ -93,13 +93,13 @@ export class Caller {
   }
 
   async #take(record: CallRecord, result: Promise<Item>): Promise<void> {
-    record.received.push(await result);
+    this.#note(record, await result);
   }
 
   async #read(record: CallRecord, stream: Stream<Item>): Promise<void> {
     const { pace, leaveAfter } = record.plan;
     for await (const item of stream) {
-      record.received.push(item);
+      this.#note(record, item);
       if (record.received.length === leaveAfter) {
         record.givenUpAt ??= this.#machine.clock.now();
         return;
@@ -126,7 +126,7 @@ export class Caller {
     // The reader hears of what ends the channel, too.
     const written = write().catch(() => undefined);
     for await (const item of channel) {
-      record.received.push(item);
+      this.#note(record, item);
       if (record.received.length === leaveAfter) {
         record.givenUpAt ??= this.#machine.clock.now();
         await channel.close();
@@ -136,6 +136,11 @@ export class Caller {
     await written;
     await channel.waitClose();
     if (channel.error !== undefined) throw channel.error;
+  }
+
+  #note(record: CallRecord, item: Item): void {
+    record.received.push(item);
+    if (this.#machine.alive) this.#history.checkUnwrapped(record.plan.id, item);
   }
 
   /** What the caller streams in. */

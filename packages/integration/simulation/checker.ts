@@ -9,11 +9,17 @@ const HEARD: Record<Weather, number> = { calm: 500, rolling: 500, storm: 12_000 
 /** What no error may tell another machine: a stack, a path, or what a function threw that is no RapError. */
 const LEAK = /\n\s+at |[\\/](packages|node_modules)[\\/]|\.[jt]s:\d|something private/;
 
+/** What becomes of an error that a processor throws. */
+const REFUSALS: ReadonlySet<string> = new Set(["FAILED_PRECONDITION", "UNKNOWN", "INTERNAL"]);
+
 /** Tells from a whole history which promises were not kept. */
 export function check({ weather }: ScenarioPlan, history: History, isAlive: (client: string) => boolean): Violation[] {
   const runs = new Map<string, RunRecord[]>();
   for (const run of history.runs) runs.set(run.id, [...(runs.get(run.id) ?? []), run]);
   const found: Violation[] = [...history.violations];
+  const known = new Set(history.calls.map((call) => call.plan.id));
+  for (const run of history.runs)
+    if (!known.has(run.id)) found.push({ invariant: "I2", what: `${run.id} was not called` });
   for (const call of history.calls) {
     const { plan } = call;
     const say = (invariant: string, what: string) =>
@@ -21,8 +27,9 @@ export function check({ weather }: ScenarioPlan, history: History, isAlive: (cli
     const mine = runs.get(plan.id) ?? [];
     if (isAlive(clientOf(plan))) {
       checkSettling(call, say);
-      checkValues(call, mine, say);
-      checkError(call, mine, weather, say);
+      const refused = history.refused.has(plan.id);
+      checkValues(call, mine, refused, say);
+      checkError(call, mine, weather, refused, say);
     }
     checkRuns(call, mine, weather, say);
   }
@@ -43,7 +50,12 @@ function checkSettling({ plan, settled, settledAt, startedAt }: CallRecord, say:
 }
 
 /** I2 and I4: the caller's own values, in order, without a gap, and all of them where the end was clean. */
-function checkValues({ plan, received, error, givenUpAt }: CallRecord, runs: readonly RunRecord[], say: Say): void {
+function checkValues(
+  { plan, received, error, givenUpAt }: CallRecord,
+  runs: readonly RunRecord[],
+  refused: boolean,
+  say: Say,
+): void {
   const single = plan.kind === "unary" || plan.kind === "collect";
   const first = plan.kind === "collect" ? plan.items : 0;
   received.forEach((item, n) => {
@@ -55,6 +67,7 @@ function checkValues({ plan, received, error, givenUpAt }: CallRecord, runs: rea
   const all = single ? 1 : plan.items;
   if (received.length !== all) say("I4", `ended cleanly after ${received.length} of ${all}`);
   if (plan.failAfter !== undefined) say("I4", "ended cleanly though the function failed");
+  if (refused) say("I14", "ended cleanly though a processor refused a message");
   if (runs.length !== 1 || runs[0]?.completed !== true) say("I3", `succeeded with ${runs.length} runs`);
 }
 
@@ -63,6 +76,7 @@ function checkError(
   { plan, error, givenUpAt }: CallRecord,
   runs: readonly RunRecord[],
   weather: Weather,
+  refused: boolean,
   say: Say,
 ): void {
   if (error === undefined) return;
@@ -70,6 +84,7 @@ function checkError(
   if (LEAK.test(JSON.stringify(error))) say("I8", `an error tells too much: ${error.message}`);
   if (!error.maybeExecuted && runs.length > 0) say("I3", `ran, though ${error.code}: ${error.message}`);
   if (weather === "storm" || givenUpAt !== undefined) return;
+  if (refused && REFUSALS.has(error.code)) return;
   const ordered = plan.failAfter !== undefined && (error.code === "FAILED_PRECONDITION" || error.origin === "remote");
   if (!ordered) say("I12", `failed in ${weather} weather: ${error.code}: ${error.message}`);
 }

@@ -37,7 +37,7 @@ export class Functions {
   }
 
   async #unary(order: Order, body: Uint8Array): Promise<Item> {
-    const run = this.#begin("unary", order.id);
+    const run = this.#begin("unary", order);
     try {
       run.taken.push({ id: order.id, n: 0, body });
       await this.#work(order, 0);
@@ -50,7 +50,7 @@ export class Functions {
   }
 
   async *#stream(order: Order): AsyncGenerator<Item> {
-    const run = this.#begin("stream", order.id);
+    const run = this.#begin("stream", order);
     try {
       for (let n = 0; n < order.items; n++) {
         await this.#work(order, n);
@@ -64,10 +64,10 @@ export class Functions {
   }
 
   async #collect(order: Order, items: AsyncIterable<Item>): Promise<Item> {
-    const run = this.#begin("collect", order.id);
+    const run = this.#begin("collect", order);
     try {
       for await (const item of items) {
-        run.taken.push(item);
+        this.#take(run, item);
         await this.#work(order, run.taken.length);
       }
       run.sawEnd = true;
@@ -80,10 +80,10 @@ export class Functions {
   }
 
   async *#transform(order: Order, items: AsyncIterable<Item>): AsyncGenerator<Item> {
-    const run = this.#begin("transform", order.id);
+    const run = this.#begin("transform", order);
     try {
       for await (const item of items) {
-        run.taken.push(item);
+        this.#take(run, item);
         await this.#work(order, item.n);
         run.given++;
         yield itemOf(order, item.n);
@@ -98,10 +98,10 @@ export class Functions {
   async #channel(channel: Channel<Item | Order, Item>): Promise<void> {
     // What it is to do comes as the first message.
     const order = (await channel.readBody()) as Order;
-    const run = this.#begin("channel", order.id);
+    const run = this.#begin("channel", order);
     try {
       for await (const item of channel) {
-        run.taken.push(item);
+        this.#take(run, item);
         await this.#work(order, (item as Item).n);
         run.given++;
         await channel.write(itemOf(order, (item as Item).n));
@@ -137,7 +137,18 @@ export class Functions {
     });
   }
 
-  #begin(kind: Kind, id: string): RunRecord {
+  #take(run: RunRecord, item: unknown): void {
+    run.taken.push(item);
+    this.#check(run.id, item);
+  }
+
+  #check(id: string, message: unknown): void {
+    if (this.#machine.alive) this.#history.checkUnwrapped(id, message);
+  }
+
+  #begin(kind: Kind, order: Order): RunRecord {
+    const { id } = order;
+    this.#check(id, order);
     const { connection, signal } = context();
     const run: RunRecord = {
       id,

@@ -84,6 +84,15 @@ export class History {
   readonly runs: RunRecord[] = [];
   /** What was wrong the moment that it happened. */
   readonly violations: Violation[] = [];
+  /** Calls of which a processor refused a message. */
+  readonly refused = new Set<string>();
+  /** Whether all messages are wrapped on their way. */
+  readonly #processed: boolean;
+  readonly #unwrapped = new WeakSet<object>();
+
+  constructor(processed: boolean) {
+    this.#processed = processed;
+  }
 
   /** Whether nothing is under way: neither calls, except of clients that were killed, nor functions. */
   isOver(isAlive: (client: string) => boolean): boolean {
@@ -91,6 +100,18 @@ export class History {
       this.calls.every(({ plan, settled }) => settled > 0 || !isAlive(clientOf(plan))) &&
       this.runs.every(({ endedAt, alive }) => endedAt !== undefined || !alive())
     );
+  }
+
+  /** A processor has unwrapped a message: an item, or the arguments of a call. */
+  unwrapped(body: unknown): void {
+    const what: unknown = Array.isArray(body) ? body[0] : body;
+    if (typeof what === "object" && what !== null) this.#unwrapped.add(what);
+  }
+
+  /** I14: nothing comes to a caller or a function that did not come through the processors. */
+  checkUnwrapped(id: string, what: unknown): void {
+    if (!this.#processed || this.#unwrapped.has(what as object)) return;
+    this.violation("I14", `a message of ${id} went past the processors`);
   }
 
   violation(invariant: string, what: string): void {

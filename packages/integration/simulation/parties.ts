@@ -10,6 +10,7 @@ import type { Network } from "./network";
 import { DEFAULT_TIMEOUT, type Weather } from "./plan";
 import type { Trace } from "./trace";
 import type { VirtualTime } from "./virtual-time";
+import { type Processing, Wrapping } from "./wrapping";
 
 /** What all machines of a scenario live in. */
 export interface World {
@@ -20,6 +21,7 @@ export interface World {
   readonly history: History;
   readonly limits: Limits;
   readonly weather: Weather;
+  readonly processing: Processing;
 }
 
 /** A server at its address, which is killed and started again. */
@@ -29,6 +31,7 @@ export class ServerParty {
   #runs = 0;
   machine!: Machine;
   server!: Server;
+  wrapping: Wrapping | undefined;
   /** It is on its way down or up: leave it alone. */
   busy = false;
 
@@ -46,6 +49,8 @@ export class ServerParty {
       logger: faultLogger(history),
       container: containerOf(this.#world, this.machine),
     });
+    this.wrapping = wrappingOf(this.#world, this.machine, false);
+    if (this.wrapping !== undefined) this.server.loadProcessor([this.wrapping]);
     new Functions(this.machine, history, limits).register(this.server);
     if (before !== undefined) network.plugIn(this.address, before);
     await this.server.listen({ transport: network.transportOf(this.machine), address: this.address });
@@ -61,6 +66,7 @@ export class ClientParty {
   readonly machine: Machine;
   readonly client: Client;
   readonly caller: Caller;
+  readonly wrapping: Wrapping | undefined;
 
   constructor(world: World, name: string, addresses: readonly string[]) {
     const { time, trace, network, history, limits } = world;
@@ -72,8 +78,15 @@ export class ClientParty {
       transports: [network.transportOf(this.machine)],
       container: containerOf(world, this.machine),
     });
+    this.wrapping = wrappingOf(world, this.machine, true);
+    if (this.wrapping !== undefined) this.client.loadProcessor([this.wrapping]);
     this.caller = new Caller(this.machine, this.client, history, trace);
   }
+}
+
+function wrappingOf({ processing, history, chance }: World, machine: Machine, isClient: boolean): Wrapping | undefined {
+  if (processing === "none") return undefined;
+  return new Wrapping(machine, history, chance.fork(), isClient, processing === "slow");
 }
 
 function containerOf({ chance }: World, machine: Machine) {

@@ -1,6 +1,7 @@
 import { type Limits, limits } from "@rap/protocol";
 import type { Chance } from "./chance";
 import type { CallPlan, Kind } from "./history";
+import type { Processing } from "./wrapping";
 
 /** What befalls a scenario: nothing, servers that are restarted one by one with all due care, or everything. */
 export type Weather = "calm" | "rolling" | "storm";
@@ -32,6 +33,7 @@ const KINDS: readonly Kind[] = ["unary", "unary", "stream", "collect", "transfor
 export interface ScenarioPlan {
   readonly weather: Weather;
   readonly limits: Limits;
+  readonly processing: Processing;
   readonly calls: readonly (readonly CallPlan[])[];
 }
 
@@ -41,7 +43,8 @@ export function planOf(chance: Chance): ScenarioPlan {
   const calls = Array.from({ length: CLIENTS }, (_, client) =>
     callsOf(`c${client + 1}`, chance.fork(), weather, table),
   );
-  return { weather, limits: table, calls };
+  const processing = chance.oneOf<Processing>(["none", "none", "prompt", "slow"]);
+  return { weather, limits: table, processing, calls };
 }
 
 /** Narrow enough that a few calls come up against every one of them. */

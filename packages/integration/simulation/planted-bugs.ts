@@ -1,3 +1,4 @@
+import { ProcessedSink, ProcessorChain } from "@rap/core";
 import { Connection, type Stream, TimerWheel, type WheelEntry } from "@rap/transport";
 import { Backoff } from "../../client/src/backoff";
 import { CallQueue } from "../../client/src/call-queue";
@@ -79,7 +80,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: "goodbye is said in one step",
-    seenFrom: 150,
     plant: () => oneStepGoodbye(),
   },
   {
@@ -121,6 +121,47 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "a function is not told that its caller has left",
     plant: () => replace(ServerCall.prototype, "onReset", () => () => undefined),
+  },
+  {
+    name: "processors are not told of the end of a call that failed",
+    plant: () =>
+      replace(
+        ProcessorChain.prototype,
+        "enter",
+        (enter) =>
+          function (this: ProcessorChain, call) {
+            const exit = enter.call(this, call);
+            return (error) => {
+              if (error === undefined) exit();
+            };
+          },
+      ),
+  },
+  {
+    name: "a message goes past the processors",
+    plant: () => {
+      let messages = 0;
+      return replace(
+        ProcessorChain.prototype,
+        "inbound",
+        (inbound) =>
+          function (this: ProcessorChain, step, message) {
+            return ++messages % 50 === 0 ? message : inbound.call(this, step, message);
+          },
+      );
+    },
+  },
+  {
+    name: "the end of a stream overtakes what a processor still has",
+    plant: () =>
+      replace(
+        ProcessedSink.prototype,
+        "onEnd",
+        () =>
+          function (this: ProcessedSink, trailers) {
+            this.target.onEnd(trailers);
+          },
+      ),
   },
 ];
 

@@ -32,9 +32,9 @@ export async function runScenario(seed: number, options: { trace?: boolean } = {
   const plan = planOf(chance);
   const trace = new Trace(options.trace);
   const time = new VirtualTime(trace);
-  const history = new History();
+  const history = new History(plan.processing !== "none");
   const network = new Network(time, trace, chance.fork());
-  const world: World = { time, trace, chance, network, history, limits: plan.limits, weather: plan.weather };
+  const world: World = { time, trace, chance, network, history, ...plan };
   const restore = [time.install(), watchProcess(history)];
   forgetSlab();
   try {
@@ -104,18 +104,27 @@ function checkRest(clients: readonly ClientParty[], servers: readonly ServerPart
   const expectNone = (whose: string, counts: Record<string, number>) => {
     for (const [what, count] of Object.entries(counts)) if (count !== 0) left.push(`${whose}: ${count} ${what}`);
   };
-  for (const { machine, client, caller } of clients) {
+  for (const { machine, client, caller, wrapping } of clients) {
     if (!machine.alive) continue;
+    const entered = wrapping?.entered ?? 0;
     const { inFlight, waiting, timers, connections } = client.stats();
     const unwatched = timers - connections;
-    expectNone(machine.name, { inFlight, waiting, unwatched, sources: caller.sources });
+    expectNone(machine.name, { inFlight, waiting, unwatched, entered, sources: caller.sources });
   }
-  for (const { machine, server } of servers) {
+  for (const { machine, server, wrapping } of servers) {
+    const entered = wrapping?.entered ?? 0;
     const { inFlight, timers, connections, handshakes } = server.stats();
     const wires = server.connections().map((each) => (each as unknown as { wire: Connection }).wire.stats());
     const streams = wires.reduce((sum, wire) => sum + wire.streams, 0);
     const waitingForCredit = wires.reduce((sum, wire) => sum + wire.waitingForCredit, 0);
-    expectNone(machine.name, { inFlight, unwatched: timers - connections, handshakes, streams, waitingForCredit });
+    expectNone(machine.name, {
+      inFlight,
+      unwatched: timers - connections,
+      handshakes,
+      streams,
+      entered,
+      waitingForCredit,
+    });
   }
   return left.map((what) => ({ invariant: "I5", what }));
 }

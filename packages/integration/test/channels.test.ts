@@ -573,3 +573,17 @@ test("10 000 channels are open over 100 connections, each talks, and nothing is 
   await server.shutdown();
   expect(server.stats()).toMatchObject({ connections: 0, inFlight: 0, timers: 0 });
 }, 20_000);
+
+test("a channel is left while both sides wait for credit: what was sent before arrives, and the function ends", async () => {
+  // The function gives credit after four messages, and writes one for each: it waits for its caller to read.
+  const server = new Server({ logger: SILENT, limits: { streamWindowMessages: 8 } });
+  register(server);
+  await using pair = await createTestPair(server, { client: { limits: { streamWindowMessages: 1 } } });
+  const channel = await remote(pair.client, "echo").open();
+  const writes = upTo(9).map((n) => channel.write(n));
+  await Promise.all(writes.slice(0, 8));
+  for (let i = 0; i < 20; i++) await turn();
+  await channel.close();
+  await writes[8];
+  await untilQuiet(pair);
+});

@@ -1,9 +1,9 @@
 import { describe, expect, jest, test } from "@jest/globals";
-import { type Channel, Client, type Processor } from "@rap/client";
+import { type Channel, Client, type Envelope, type Processor } from "@rap/client";
 import { RapError } from "@rap/protocol";
 import { Server } from "@rap/server";
 import { memory } from "@rap/transport";
-import { SILENT, untilQuiet } from "./links";
+import { type PairOptions, SILENT, until, untilQuiet } from "./links";
 
 /** The shapes of a call, each with three messages each way where there can be so many. */
 const calls: Record<string, (client: Client) => Promise<unknown>> = {
@@ -41,8 +41,8 @@ const results: Record<string, unknown> = {
   channel: [1, 2, 3],
 };
 
-async function pair(there: Processor[], here: Processor[]) {
-  const server = new Server({ logger: SILENT }).loadProcessor(there);
+async function pair(there: Processor[], here: Processor[], options: PairOptions = {}) {
+  const server = new Server({ logger: SILENT, ...options.server }).loadProcessor(there);
   server.register({
     sum: (a: number, b: number) => a + b,
     async *count(to: number) {
@@ -62,7 +62,8 @@ async function pair(there: Processor[], here: Processor[]) {
   });
   const transport = memory();
   await server.listen({ transport, address: "memory://processors" });
-  const client = new Client({ target: "memory://processors", transports: [transport] }).loadProcessor(here);
+  const client = new Client({ target: "memory://processors", transports: [transport], ...options.client });
+  client.loadProcessor(here);
   await client.start();
   return {
     server,
@@ -307,4 +308,93 @@ test("a processor that ends a call by the caller's signal keeps it from being se
   await expect(client.invokeByName("run", [], { signal: abort.signal })).rejects.toMatchObject({ code: "CANCELLED" });
   abort = undefined;
   expect(await client.invokeByName("run")).toBe(1);
+});
+
+describe("while a processor of the server takes its time", () => {
+  /** A processor that waits at one message of a direction, the function `open` that ends the wait, and whether it waits. */
+  function barrier(step: (typeof STEPS)[number], at: number) {
+    let open!: () => void;
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    let seen = 0;
+    const reached = { yes: false };
+    const look = async (message: Envelope) => {
+      if (seen++ !== at) return message;
+      reached.yes = true;
+      await opened;
+      return message;
+    };
+    return { processor: { [step]: look } as Processor, open, reached };
+  }
+
+  test.each(["client stream", "bidi"])(
+    "with the arguments, a %s and its end come meanwhile: all of it is read",
+    async (shape) => {
+      const { processor, open, reached } = barrier("onRequest", 0);
+      await using both = await pair([processor], []);
+      const result = calls[shape]!(both.client);
+      await until(() => reached.yes);
+      for (let i = 0; i < 20; i++) await turn();
+      open();
+      expect(await result).toEqual(results[shape]);
+    },
+  );
+
+  test("with an item, its stream is cancelled: nothing of it is left", async () => {
+    const { processor, open, reached } = barrier("onResponse", 1);
+    await using both = await pair([processor], [], { client: { limits: { streamWindowMessages: 1 } } });
+    const abort = new AbortController();
+    const count = both.client.registerGen<(to: number) => AsyncIterable<number>>("count");
+    const stream = count.with({ signal: abort.signal })(3);
+    await until(() => reached.yes);
+    abort.abort();
+    const iterator = stream[Symbol.asyncIterator]();
+    expect(await iterator.next()).toEqual({ done: false, value: 0 });
+    await expect(iterator.next()).rejects.toMatchObject({ code: "CANCELLED" });
+    for (let i = 0; i < 20; i++) await turn();
+    open();
+    await untilQuiet(both);
+  });
+});
+
+test("a call of which a processor refuses a message keeps its place until its function is done", async () => {
+  let refused = false;
+  const refuse: Processor = {
+    onRequest(message) {
+      if (message.body !== "refuse") return message;
+      refused = true;
+      throw new RapError("PERMISSION_DENIED", "not today");
+    },
+  };
+  await using both = await pair([refuse], [], { server: { limits: { maxChannels: 1 } } });
+  let finish!: () => void;
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  both.server.registerChannel(
+    async (channel: Channel<string, string>) => {
+      try {
+        for await (const body of channel) await channel.write(body);
+      } finally {
+        await finished;
+      }
+    },
+    { name: "stubborn" },
+  );
+  const stubborn = both.client.registerChannel<(channel: Channel<string, string>) => Promise<void>>("stubborn");
+  const first = await stubborn.open();
+  await first.write("hello");
+  expect(await first.readBody()).toBe("hello");
+  await first.write("refuse");
+  await until(() => refused);
+  // Long enough that a second call would be refused, had the first one's caller been told by now.
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 50));
+  await pause();
+  const second = calls.channel!(both.client);
+  await pause();
+  finish();
+  expect(await second).toEqual(results.channel);
+  await expect(first.readBody()).rejects.toMatchObject({ code: "PERMISSION_DENIED" });
+  await untilQuiet(both);
 });

@@ -243,7 +243,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
       this.#started = true;
       return this.#finish(failure);
     }
-    this.#stream.fail(failure);
+    // The caller is told when the function is done: it takes that for a free place.
     this.cancel(failure);
   }
 
@@ -620,7 +620,6 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   #prepareStreamArg(): void {
     if (this.#streamArg < 0 || this.#inbox !== undefined) return;
     this.#inbox = new Inbox((cost) => this.#stream.consumed(cost), this.#connection.server.clock);
-    if (this.#stream.remoteDone) this.#inbox.end();
   }
 
   get codec(): Codec {

@@ -134,7 +134,8 @@ export class Stream {
    * it is larger than the peer takes.
    */
   send(body: Uint8Array, end: boolean, metadata?: Metadata): boolean {
-    if (this.localDone) return true;
+    // After a RESET nobody reads any more, nor grants credit: an item would wait for ever, and the end behind it.
+    if (this.localDone || (this.peerReset && !end)) return true;
     this.connection.checkSize(body.length);
     const block = metadata === undefined ? NONE : metadataBlock(metadata);
     const flags = block.length > 0 ? Flag.METADATA : 0;
@@ -225,7 +226,7 @@ export class Stream {
     if (!this.remoteDone || (this.connection.closed && this.connection.role === "server")) this.#stopJoining();
     this.sink = undefined;
     this.#dropParts();
-    if (this.#held > 0) this.connection.releaseCredit(this.#held);
+    if (this.#held > 0) this.#giveBack(this.#held, this.#unread);
     this.#held = 0;
   }
 
@@ -393,13 +394,26 @@ export class Stream {
         window.overdrawn,
       );
     }
-    if (this.sink === undefined) this.connection.releaseCredit(cost);
+    if (this.sink === undefined) this.#giveBack(cost, last ? 1 : 0);
     else this.#held += cost;
     return cost;
   }
 
+  /**
+   * Credit of what nobody reads. While the end of a channel waits behind its messages for credit, its peer may wait for
+   * credit, too, before it reads on: so that it does, it may send what is dropped here.
+   */
+  #giveBack(bytes: number, messages: number): void {
+    if (this.shape === Shape.CHANNEL && this.pending.at(-1)?.end === true) this.#grant(bytes, messages);
+    else this.connection.releaseCredit(bytes);
+  }
+
   #release(bytes: number, messages: number): void {
     this.#held -= bytes;
+    this.#grant(bytes, messages);
+  }
+
+  #grant(bytes: number, messages: number): void {
     this.connection.releaseCredit(bytes);
     if (this.#receiveWindow!.release(bytes, messages) && !this.remoteDone) {
       const grant = this.#receiveWindow!.grant();
