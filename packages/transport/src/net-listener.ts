@@ -1,5 +1,4 @@
 import { createServer, type ListenOptions as NodeListenOptions, type Socket as RawSocket, type Server } from "node:net";
-import { isMainThread } from "node:worker_threads";
 import { addressError, toError } from "./explain";
 import { ignore } from "./net-socket";
 import type { Listener, Peer } from "./transport";
@@ -122,6 +121,8 @@ function guard(callback: () => void): void {
 
 /** Runs `bind` so that a file it makes is never, not even for a moment, open to others. A worker thread cannot. */
 function withUmask(mask: number, bind: () => void): void {
+  // Loaded here, as few need it, and loading it is a thirtieth of loading a client.
+  const { isMainThread } = require("node:worker_threads") as typeof import("node:worker_threads");
   if (!isMainThread) return bind();
   const before = process.umask(mask);
   try {

@@ -1,4 +1,4 @@
-import { chmod, lstat, unlink } from "node:fs/promises";
+import { promises as fs } from "node:fs";
 import { connect, type Socket as RawSocket } from "node:net";
 import { addressError } from "./explain";
 import { type AcceptOptions, NetListener } from "./net-listener";
@@ -70,7 +70,7 @@ export function unix(options: UnixOptions = {}): Transport {
 
     async listen(address: string, onSocket: (socket: Socket) => void): Promise<Listener> {
       const { path } = parseAddress(address, "unix");
-      if (await isStale(path)) await unlink(path);
+      if (await isStale(path)) await fs.unlink(path);
       const listener = await NetListener.open(address, options, {
         highWaterMark: options.highWaterMark,
         where: { path },
@@ -79,7 +79,7 @@ export function unix(options: UnixOptions = {}): Transport {
       });
       listener.address = `unix:${path}`;
       try {
-        await chmod(path, options.mode ?? 0o600);
+        await fs.chmod(path, options.mode ?? 0o600);
       } catch (error) {
         await listener.close();
         throw addressError("listen on", address, error);
@@ -106,7 +106,7 @@ export function lost(): never {
 
 /** Whether there is a socket file at `path` and nobody answers it. */
 async function isStale(path: string): Promise<boolean> {
-  const file = await lstat(path).catch(() => undefined);
+  const file = await fs.lstat(path).catch(() => undefined);
   if (file === undefined || !file.isSocket()) return false;
   const probe: RawSocket = connect({ path });
   return new Promise((resolve) => {
