@@ -78,10 +78,6 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   #callerLeft = false;
   #released = false;
 
-  readonly context: RequestContext = this;
-  readonly options: InheritedOptions | undefined = undefined;
-  readonly sessions: undefined;
-
   constructor(connection: ServerConnection, stream: Stream, method: Method, head: OpenHead, bytes: Uint8Array) {
     super();
     this.#connection = connection;
@@ -96,7 +92,7 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     const own = connection.ownTimeout(method, head.shape);
     this.#ownTimeout = own > 0 && (head.timeout === 0 || own < head.timeout);
     this.#timeout = this.#ownTimeout ? own : head.timeout;
-    this.#startedAt = this.#timeout > 0 ? connection.now() : 0;
+    this.#startedAt = this.#timeout > 0 ? connection.wire.readAt : 0;
     const { processors } = connection.server;
     if (processors?.watchesCalls) this.#exit = processors.enter(this);
     // Nothing throws from here on, so nothing is left in the wheel.
@@ -182,6 +178,18 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
   }
 
   // The scope of calls made inside.
+
+  get context(): RequestContext {
+    return this;
+  }
+
+  get options(): InheritedOptions | undefined {
+    return undefined;
+  }
+
+  get sessions(): undefined {
+    return undefined;
+  }
 
   remaining(): number | undefined {
     return this.deadline?.remaining();

@@ -85,6 +85,8 @@ export class Connection implements SocketHandler, FrameSink {
   holds = 0;
   messagesSent = 0;
   messagesReceived = 0;
+  /** When the bytes came that are handled now. Calls begin then: reading the clock for each is a thirtieth of a small one. */
+  readAt = 0;
 
   readonly #host: ConnectionHost;
   readonly #reader: FrameReader;
@@ -336,6 +338,7 @@ export class Connection implements SocketHandler, FrameSink {
   onData(bytes: Uint8Array): void {
     if (this.closed) return;
     this.#bytesReceived += bytes.length;
+    this.readAt = this.wheel.now();
     const frames = this.#framesReceived;
     try {
       this.#reader.push(bytes);

@@ -53,11 +53,11 @@ export class TimerWheel {
     return this.#clock.now();
   }
 
-  /** Fires `entry` in `ms` from now, the clock's time if the caller has read it. Moves it if it already waits. */
-  add(entry: WheelEntry, ms: number, now = this.#clock.now()): void {
+  /** Fires `entry` `ms` after `since`, by default the present. Moves it if it already waits. */
+  add(entry: WheelEntry, ms: number, since = this.#clock.now()): void {
     if (entry.slot >= 0) this.remove(entry);
-    const due = now + ms;
-    if (this.#size === 0) this.#doneTick = Math.floor(now / TICK);
+    const due = since + ms;
+    if (this.#size === 0) this.#doneTick = Math.floor(since / TICK);
     const tick = Math.max(Math.floor(due / TICK) + 1, this.#doneTick + 1);
     const slot = tick & MASK;
     const first = this.#slots[slot];
@@ -68,8 +68,8 @@ export class TimerWheel {
     this.#slots[slot] = entry;
     this.#size++;
     if (entry.awaited) this.#awaited++;
-    if (this.#timer === undefined || tick < this.#wakeTick) this.#wakeAt(tick, now);
-    else if (entry.awaited && !this.#keepsAlive) this.#wakeAt(this.#wakeTick, now);
+    if (this.#timer === undefined || tick < this.#wakeTick) this.#wakeAt(tick);
+    else if (entry.awaited && !this.#keepsAlive) this.#wakeAt(this.#wakeTick);
   }
 
   /** Takes an entry out; nothing happens if it waits in no wheel. */
@@ -94,10 +94,10 @@ export class TimerWheel {
     this.#timer = undefined;
   }
 
-  #wakeAt(tick: number, now: number): void {
+  #wakeAt(tick: number): void {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#wakeTick = tick;
-    const ms = Math.min(Math.max(1, Math.ceil(tick * TICK - now)), LONGEST_SLEEP);
+    const ms = Math.min(Math.max(1, Math.ceil(tick * TICK - this.#clock.now())), LONGEST_SLEEP);
     this.#keepsAlive = this.#awaited > 0;
     this.#timer = this.#clock.setTimeout(this.#wake, ms, this.#keepsAlive);
   }
@@ -110,7 +110,7 @@ export class TimerWheel {
     for (let each = first; each <= tick; each++) this.#fire(each & MASK, now);
     this.#doneTick = tick;
     // An expired entry may have added another and with it the timer, and taken its time.
-    if (this.#size > 0) this.#sleep(tick, this.#clock.now());
+    if (this.#size > 0) this.#sleep(tick);
   };
 
   #fire(slot: number, now: number): void {
@@ -128,10 +128,10 @@ export class TimerWheel {
   }
 
   /** Sets the timer for the next slot that holds anything, be it for a later round. */
-  #sleep(tick: number, now: number): void {
+  #sleep(tick: number): void {
     for (let ahead = 1; ahead <= SLOTS; ahead++) {
       if (this.#slots[(tick + ahead) & MASK] === undefined) continue;
-      if (this.#timer === undefined || tick + ahead < this.#wakeTick) this.#wakeAt(tick + ahead, now);
+      if (this.#timer === undefined || tick + ahead < this.#wakeTick) this.#wakeAt(tick + ahead);
       return;
     }
   }
