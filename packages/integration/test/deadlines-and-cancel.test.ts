@@ -455,6 +455,20 @@ describe("the time of a call", () => {
     near(9_000)(await pair.client.invokeByName("own"));
   });
 
+  test("goes by while a call that came with it has the event loop", async () => {
+    const clock = new ManualClock();
+    const container = createContainer().register(CLOCK, { useValue: clock });
+    const world = memory();
+    const server = new Server({ container, logger: SILENT }).register({ remaining, block: () => clock.advance(80) });
+    await server.listen({ transport: world, address: "memory://here" });
+    const client = await dial("memory://here", { transports: [world], timeout: 100 });
+    // Both are in one write, and so in one read.
+    const [, left] = await Promise.all([client.invokeByName("block"), client.invokeByName("remaining")]);
+    expect(left).toBe(20);
+    await client.stop();
+    await server.shutdown();
+  });
+
   test("of a stream or a channel has no bound unless somebody sets one", async () => {
     const server = new Server({ logger: SILENT });
     server.register({
