@@ -37,6 +37,7 @@ import {
 import {
   type EndReason,
   Ends,
+  noPauses,
   type PauseLimit,
   parseAddress,
   pemFile,
@@ -136,7 +137,7 @@ export class Client implements AsyncDisposable {
       timeout: options.timeout ?? table.timeout,
       ends: new Ends(),
       refused,
-      paused: { writeQueueSoftBytes: 0, maxUnsentReplies: 0 },
+      paused: noPauses(),
       emit: (event: ClientEvent, detail: object) => this.#emit(event, detail),
     };
     this.#core = Object.assign(core, { pool: undefined as never as Pool, processors: undefined, secure: undefined });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { type ConnectionLimit, type Frame, HEAD_BYTES, Kind, LIMITS, type Limits, PREAMBLE } from "@rap/protocol";
+import { noPauses } from "@rap/transport";
 import { AROUND, call, calls, cancel, greet, head, message, odd, ping, type Scene, scene, settle } from "./limit-scene";
 
 /** What a peer does so that it is `more` over the limit, or below it. */
@@ -13,6 +14,12 @@ const times = (count: number, frame: Frame): Frame[] => new Array<Frame>(count).
 
 /** Bytes that go before the body of a result of `bytes`: those of its frame and of msgpack. */
 const RESULT_HEAD = HEAD_BYTES + 3;
+
+/** The beginning of such a body. */
+const RESULT_BYTES = 5;
+/** The first part of a large one goes at once, and four fragments more until the socket wants none. */
+const FIRST_PART = 256;
+const OF_A_RESULT_GONE = FIRST_PART + 4 * LIMITS.fragmentBytes;
 
 /** Takes nothing from here on, and asks for a result that makes this many bytes wait for it. */
 const leave =
@@ -195,7 +202,7 @@ describe("a peer that takes too little is not read from until it has, which is c
       await using stage = await scene({ writeQueueSoftBytes: 20_000 }, { highWaterMark: 1_000 });
       await leave(20_000)(stage, more);
       await settle();
-      expect(stage.server.stats().paused).toEqual({ writeQueueSoftBytes: more === 1 ? 1 : 0, maxUnsentReplies: 0 });
+      expect(stage.server.stats().paused).toEqual({ ...noPauses(), writeQueueSoftBytes: more === 1 ? 1 : 0 });
       stage.peer.send(call(3, "hang"));
       await settle();
       expect(stage.server.stats().inFlight).toBe(more === 1 ? 0 : 1);
@@ -203,6 +210,57 @@ describe("a peer that takes too little is not read from until it has, which is c
       await settle();
       expect(stage.server.stats()).toMatchObject({ inFlight: 1, connections: 1 });
     }
+  });
+
+  test("writeQueueHardBytes, by results that wait for their turn", async () => {
+    for (const more of AROUND) {
+      await using stage = await scene({ writeQueueHardBytes: 400_000 }, { highWaterMark: 1_000 });
+      stage.peer.socket.pause();
+      stage.peer.send(
+        call(1, "bytes", [OF_A_RESULT_GONE + 300_000 - RESULT_BYTES]),
+        call(3, "bytes", [FIRST_PART + 100_000 + more - RESULT_BYTES]),
+        // It came together with the others, but is not looked at.
+        call(5, "hang"),
+      );
+      await settle();
+      expect(stage.server.stats().paused).toEqual({ ...noPauses(), writeQueueHardBytes: more === 1 ? 1 : 0 });
+      expect(stage.server.stats().inFlight).toBe(more === 1 ? 0 : 1);
+      stage.peer.send(call(7, "hang"));
+      await settle();
+      expect(stage.server.stats().inFlight).toBe(more === 1 ? 0 : 2);
+      stage.peer.socket.resume();
+      await settle();
+      expect(stage.server.stats()).toMatchObject({ inFlight: 2, connections: 1 });
+      expect(sum(stage.peer.of("data").map(({ body }) => body.length))).toBe(
+        OF_A_RESULT_GONE + FIRST_PART + 400_000 + more,
+      );
+    }
+  });
+
+  test("writeQueueHardBytes, of which a single result may be more", async () => {
+    await using stage = await scene({ writeQueueHardBytes: 400_000 }, { highWaterMark: 1_000 });
+    stage.peer.socket.pause();
+    stage.peer.send(call(1, "bytes", [3_000_000]), call(3, "hang"));
+    await settle();
+    expect(stage.server.stats()).toMatchObject({ inFlight: 1, paused: noPauses() });
+  });
+
+  test("processWriteQueueBytes: results of all connections that wait for their turn, of each one at half of it", async () => {
+    await using stage = await scene({ processWriteQueueBytes: 600_000 }, { highWaterMark: 1_000 });
+    const peers = [stage.peer, await stage.dial()];
+    greet(peers[1]!);
+    for (const peer of peers) {
+      peer.socket.pause();
+      peer.send(call(1, "bytes", [OF_A_RESULT_GONE + 200_000 - RESULT_BYTES]));
+      await settle();
+    }
+    expect(stage.server.stats().paused).toEqual(noPauses());
+    peers[0]!.send(call(3, "bytes", [20_000]), call(5, "hang"));
+    await settle();
+    expect(stage.server.stats()).toMatchObject({ inFlight: 0, paused: { writeQueueHardBytes: 1 } });
+    peers[0]!.socket.resume();
+    await settle();
+    expect(stage.server.stats()).toMatchObject({ inFlight: 1, connections: 2, ended: {} });
   });
 
   test("maxUnsentReplies", async () => {
@@ -213,7 +271,7 @@ describe("a peer that takes too little is not read from until it has, which is c
       await settle();
       stage.peer.send(...times(10 + more, ping));
       await settle();
-      expect(stage.server.stats().paused).toEqual({ writeQueueSoftBytes: 0, maxUnsentReplies: more === 1 ? 1 : 0 });
+      expect(stage.server.stats().paused).toEqual({ ...noPauses(), maxUnsentReplies: more === 1 ? 1 : 0 });
       stage.peer.send(call(3, "hang"));
       await settle();
       expect(stage.server.stats().inFlight).toBe(more === 1 ? 0 : 1);

@@ -81,6 +81,29 @@ describe("a moment before its time a connection lives, and after it the connecti
     expect(stage.server.stats().ended).toEqual({ [counter]: 1 });
   });
 
+  test("processWriteQueueBytes, by results that wait for their turn for longer than writeStallTimeout", async () => {
+    for (const more of AROUND) {
+      await using stage = await scene({ processWriteQueueBytes: 300_000 }, { highWaterMark: 1_000, chunk: 10 });
+      const { onData } = stage.peer;
+      // It takes ten bytes now and then.
+      stage.peer.onData = (bytes) => {
+        onData(bytes);
+        stage.peer.socket.pause();
+      };
+      // Four fragments and a first part are with the socket, and five bytes are of msgpack.
+      stage.peer.send(call(1, "bytes", [4 * LIMITS.fragmentBytes + 256 - 5 + 300_000 + more]));
+      await settle();
+      stage.clock.advance(LIMITS.writeStallTimeout - 1);
+      stage.peer.socket.resume();
+      await settle();
+      expect(stage.server.stats()).toMatchObject({ connections: 1, ended: {} });
+      stage.clock.advance(1 + LOOK);
+      await settle();
+      const { ended } = stage.server.stats();
+      expect({ more, ended }).toEqual({ more, ended: more === 1 ? { processWriteQueueBytes: 1 } : {} });
+    }
+  });
+
   test("frameBytesPerSecond", async () => {
     for (const more of AROUND) {
       await using stage = await scene({ frameBytesPerSecond: 2 });

@@ -44,6 +44,9 @@ export class FrameReader {
   #partial: Uint8Array = EMPTY;
   #have = 0;
   #stopped = false;
+  #held = false;
+  /** What came and is not looked at while it is held. */
+  #kept: Uint8Array = EMPTY;
   /** Payload bytes to come of a frame whose beginning was handed over; its flags and stream. */
   #rest = 0;
   #restFlags = 0;
@@ -75,17 +78,34 @@ export class FrameReader {
   stop(): void {
     this.#stopped = true;
     this.#partial = EMPTY;
+    this.#kept = EMPTY;
     this.#have = 0;
     this.#rest = 0;
   }
 
+  /** Hands over no more frames until `release`; what is pushed is kept. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  /** The next `push` goes on with what was kept. */
+  release(): void {
+    this.#held = false;
+  }
+
   /** Takes the next bytes of the stream. Throws FramingError for bytes that are not rap's. */
-  push(chunk: Uint8Array): void {
+  push(bytes: Uint8Array): void {
+    const chunk = this.#kept === EMPTY ? bytes : joined(this.#kept, bytes);
+    if (this.#held) {
+      this.#kept = chunk;
+      return;
+    }
+    this.#kept = EMPTY;
     let at = this.#preamble < PREAMBLE.length ? this.#readPreamble(chunk) : 0;
     if (this.#rest > 0) at = this.#goOn(chunk, at);
     if (this.#have > 0) at = this.#finish(chunk, at);
     const length = chunk.length;
-    while (length - at >= HEAD_BYTES && !this.#stopped) {
+    while (length - at >= HEAD_BYTES && !this.#stopped && !this.#held) {
       const start = at + HEAD_BYTES;
       const end = start + this.#payloadSize(chunk, at);
       if (end > length) {
@@ -97,6 +117,10 @@ export class FrameReader {
     }
     if (at < length && !this.#stopped) {
       const rest = chunk.subarray(at);
+      if (this.#held) {
+        this.#kept = rest;
+        return;
+      }
       // A view of a few bytes would keep the whole chunk in memory for as long as the peer lets the frame wait.
       this.#partial = rest.length * 2 < length ? new Uint8Array(rest) : rest;
       this.#have = rest.length;
@@ -187,6 +211,13 @@ export class FrameReader {
     if (size <= this.#maxFrameBytes) return size;
     throw new FramingError("FRAME_TOO_LARGE", `a frame of ${size} bytes is over the limit of ${this.#maxFrameBytes}`);
   }
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
 }
 
 /** Writes a frame's head at `at`. */

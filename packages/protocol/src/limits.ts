@@ -81,11 +81,17 @@ export const LIMITS = Object.freeze({
    * messages from 256 KiB on.
    */
   writeQueueSoftBytes: 1 * MiB,
-  /** Unsent bytes of a connection above which it is destroyed: SLOW_CONSUMER. */
+  /**
+   * Unsent bytes of a connection above which it is destroyed: SLOW_CONSUMER. Large results wait for their turn before they
+   * count: above as many bytes of those (a single one may be more) a server takes no further call on it.
+   */
   writeQueueHardBytes: 16 * MiB,
   /** Time without one byte taken by a peer for whom bytes wait. Over it: SLOW_CONSUMER. */
   writeStallTimeout: 10_000,
-  /** Unsent bytes of all connections of a process. */
+  /**
+   * Unsent bytes of all connections of a process. The same for messages that wait for their turn or for credit in a server,
+   * where they are more for as long as `writeStallTimeout`; above half of it each connection may have one result that waits.
+   */
   processWriteQueueBytes: 256 * MiB,
   /** Bytes of unfinished messages of all connections of a process. */
   processReceiveBytes: 256 * MiB,

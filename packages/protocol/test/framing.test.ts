@@ -72,6 +72,40 @@ describe("any cutting of the bytes", () => {
     );
   });
 
+  test(`gives one frame at a time to a sink that holds the reader at each, and none while it is held (seed ${seed})`, () => {
+    fc.assert(
+      fc.property(frames, fc.array(fc.integer({ min: 1, max: 50 }), { maxLength: 12 }), (list, sizes) => {
+        const all = list.map(({ kind, flags, id, payload }) => frame(kind, flags, id, payload));
+        let stream = Buffer.concat([PREAMBLE, ...all]);
+        const seen: string[] = [];
+        const sink = {
+          frame(_kind: number, _flags: number, _id: number, bytes: Uint8Array, start: number, end: number) {
+            seen.push(toHex(bytes.subarray(start, end)));
+            reader.hold();
+          },
+        };
+        const reader = new FrameReader(sink, MAX);
+        let most = 0;
+        const push = (bytes: Uint8Array, released: boolean) => {
+          const before = seen.length;
+          if (released) reader.release();
+          reader.push(bytes);
+          most = Math.max(most, seen.length - before);
+        };
+        for (const [n, size] of [...sizes, stream.length].entries()) {
+          // Held since the first frame, every other time.
+          push(new Uint8Array(stream.subarray(0, size)), n % 2 === 0);
+          stream = stream.subarray(size);
+        }
+        for (let n = 0; n <= list.length; n++) push(new Uint8Array(0), true);
+        expect(seen).toEqual(list.map(({ payload }) => toHex(payload)));
+        expect(most).toBeLessThanOrEqual(1);
+        expect(reader.partial).toBe(0);
+      }),
+      { seed, numRuns: 1_000 },
+    );
+  });
+
   test("gives the same frames when it is at every pair of places of a short stream", () => {
     const payload = Uint8Array.of(1, 2, 3, 4);
     const stream = Buffer.concat([PREAMBLE, frame(1, 2, 3, payload), frame(4, 5, 6, new Uint8Array(0))]);

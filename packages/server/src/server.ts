@@ -45,6 +45,7 @@ import {
   type EndReason,
   Ends,
   type Listener,
+  noPauses,
   type PauseLimit,
   pemFile,
   type Socket,
@@ -164,7 +165,7 @@ export class Server implements AsyncDisposable, Host {
       inFlight: 0,
       refusals: refusals(table),
       refused,
-      paused: { writeQueueSoftBytes: 0, maxUnsentReplies: 0 },
+      paused: noPauses(),
       left: (connection, error) => this.#left(connection, error),
     };
   }

@@ -466,6 +466,28 @@ export class Connection implements SocketHandler, FrameSink {
     this.#pressure.keep(bytes);
   }
 
+  /** Messages were left to the outbox (or, below 0, sent or dropped); those that are no `result` may need credit. */
+  queue(bytes: number, result: boolean): void {
+    this.#pressure.queue(bytes, result);
+  }
+
+  /** Called now and then: lets peers go for which too much has waited for too long. */
+  relieve(now: number): void {
+    this.#pressure.relieve(now);
+  }
+
+  /** Looks at no further frame, not even of what has come. */
+  hold(): void {
+    this.#reader.hold();
+    this.socket.pause();
+  }
+
+  /** Looks at what has come meanwhile; more comes when its socket is resumed. */
+  release(): void {
+    this.#reader.release();
+    this.onData(NONE);
+  }
+
   waitForCredit(stream: Stream): void {
     this.#waiting ??= new Set();
     this.#waiting.add(stream);
@@ -492,7 +514,7 @@ export class Connection implements SocketHandler, FrameSink {
   progress(): { written: number; buffered: number; received: number; reading: boolean } {
     const written = this.outbox.bytesSent + (this.#sealed?.overhead ?? 0);
     const received = this.#bytesReceived + (this.#sealed?.partial ?? 0);
-    return { written, buffered: this.socket.buffered, received, reading: !this.#pressure.paused };
+    return { written, buffered: this.socket.buffered, received, reading: this.#pressure.reading };
   }
 
   #overdrawn(what: string, limit?: ConnectionLimit): never {
@@ -647,7 +669,7 @@ export class Connection implements SocketHandler, FrameSink {
       if ((stream.id & 1) !== (this.#nextId & 1) || stream.id <= goaway.lastId) continue;
       // The peer never looked at it, so there is nothing to tell it either.
       stream.localDone = true;
-      stream.pending = [];
+      stream.dropPending();
       stream.receiveReset(
         new RapError("UNAVAILABLE", `the server is going away: ${goaway.reason}`, {
           origin: "transport",
@@ -720,7 +742,7 @@ export class Connection implements SocketHandler, FrameSink {
       const { sink } = stream;
       stream.localDone = true;
       stream.remoteDone = true;
-      stream.pending = [];
+      stream.dropPending();
       stream.detach();
       sink?.onReset(error ?? lost(code as GoawayCode, reason || "it was closed"));
     }

@@ -5,7 +5,7 @@ export { type EndReason, Ends } from "./ends";
 export { type MemoryOptions, type MemoryTransport, memory } from "./memory";
 export type { AcceptOptions } from "./net-listener";
 export type { SocketOptions } from "./net-socket";
-export type { PauseLimit } from "./pressure";
+export { noPauses, type PauseLimit } from "./pressure";
 export { REFUSED, Refusal } from "./refusal";
 export { Stream, type StreamSink } from "./stream";
 export { type TcpOptions, tcp, type UnixOptions, unix } from "./tcp";

@@ -68,8 +68,10 @@ export class Keepalive extends WheelEntry {
   override expire(): void {
     const connection = this.#connection;
     const now = connection.wheel.now();
-    const progress = connection.progress();
     let next = this.#period;
+    connection.relieve(now);
+    if (connection.closed) return;
+    const progress = connection.progress();
     if (now - this.due > HELD_UP) {
       this.#takenAt = now;
       this.#excuse(now);

@@ -185,6 +185,7 @@ export class Outbox {
       );
     }
     pending.sent += allowed;
+    stream.queue(-allowed);
     if (!last) return true;
     stream.pending.shift();
     if (!control) stream.connection.messagesSent++;

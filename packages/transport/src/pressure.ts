@@ -7,8 +7,21 @@ import { atTurnEnd } from "./turn";
 const unsent = new Budget<Connection>();
 const unfinished = new Budget<Connection>();
 
+/** Messages that wait in the outboxes of servers, and since when they are more than all together may be. */
+const queued = new Budget<Connection>();
+let overfullSince: number | undefined;
+
 /** The limits at which a peer is not read from for a while. */
-export type PauseLimit = "writeQueueSoftBytes" | "maxUnsentReplies";
+export type PauseLimit = "writeQueueSoftBytes" | "writeQueueHardBytes" | "maxUnsentReplies";
+
+/** A counter, at 0, for each of them. */
+export function noPauses(): Record<PauseLimit, number> {
+  return { writeQueueSoftBytes: 0, writeQueueHardBytes: 0, maxUnsentReplies: 0 };
+}
+
+/** By how much what waits must differ from what the budget of all connections knows of it. */
+const WORTH_TELLING = 16 * 1024;
+const MUCH_UNSENT = "bytes that peers do not take need too much memory";
 
 /** How a connection bears a peer that does not take what it is sent, or does not finish what it sends. */
 export class Pressure {
@@ -18,13 +31,24 @@ export class Pressure {
   #partial = 0;
   /** Frames that the peer made this side send since it last took everything. */
   provoked = 0;
-  /** It is not read from. */
-  paused = false;
+  /** Bytes of messages that wait in the outbox, and of the results among them, which need no credit. */
+  #queued = 0;
+  #results = 0;
+  /** What the budget knows of the first. */
+  #told = 0;
+  /** Its socket is not read from. */
+  #paused = false;
+  /** Nothing of what came is looked at either. */
+  #held = false;
   /** Whether the budget knows of bytes that this connection holds. */
   #accounted = false;
 
   constructor(connection: Connection) {
     this.#connection = connection;
+  }
+
+  get reading(): boolean {
+    return !this.#paused && !this.#held;
   }
 
   /** Bytes came, the last `partial` of which are not a whole frame. */
@@ -47,10 +71,72 @@ export class Pressure {
     this.provoked = 0;
     unsent.set(this.#connection, socket.buffered);
     outbox.drained();
-    if (this.paused && socket.buffered < limits.writeQueueSoftBytes) {
-      this.paused = false;
-      socket.resume();
+    if (this.#paused && socket.buffered < limits.writeQueueSoftBytes) {
+      this.#paused = false;
+      if (!this.#held) socket.resume();
     }
+  }
+
+  /**
+   * A message, or (below 0) less of it, waits in the outbox. A client's arguments are its own, but results that nobody
+   * takes could fill a server's memory: while there are too many of them it takes no further call of this peer.
+   */
+  queue(bytes: number, result: boolean): void {
+    if (this.#connection.role === "client") return;
+    if (result) {
+      // One alone may be as large as it is.
+      const another = bytes > 0 && this.#results > 0;
+      this.#results += bytes;
+      if (another && this.#manyResults()) this.#hold();
+      else if (this.#held && !this.#manyResults()) this.#release();
+    }
+    this.#queued += bytes;
+    // Items of streams wait for credit all the time, and are small.
+    const news = Math.abs(this.#queued - this.#told);
+    if (news >= WORTH_TELLING || (news > 0 && this.#queued === 0)) this.#tellQueued(this.#queued);
+  }
+
+  #tellQueued(bytes: number): void {
+    const { limits, wheel } = this.#connection;
+    this.#told = bytes;
+    queued.set(this.#connection, bytes);
+    if (queued.held <= limits.processWriteQueueBytes) overfullSince = undefined;
+    else overfullSince ??= wheel.now();
+  }
+
+  /**
+   * Called now and then. Results come all at once and go as fast as they are taken, so peers have the time of
+   * `writeStallTimeout` to take what is too much; then those that have most waiting have to go.
+   */
+  relieve(now: number): void {
+    const { processWriteQueueBytes, writeStallTimeout } = this.#connection.limits;
+    if (overfullSince === undefined || now - overfullSince < writeStallTimeout) return;
+    while (queued.held > processWriteQueueBytes) {
+      queued.largest()!.abort(GoawayCode.SLOW_CONSUMER, MUCH_UNSENT, "processWriteQueueBytes");
+    }
+  }
+
+  /** Where all connections together hold much, one result of each is enough. */
+  #manyResults(): boolean {
+    const { processWriteQueueBytes, writeQueueHardBytes } = this.#connection.limits;
+    return this.#results > (queued.held > processWriteQueueBytes / 2 ? 0 : writeQueueHardBytes);
+  }
+
+  #hold(): void {
+    if (this.#held || this.#connection.closed) return;
+    this.#held = true;
+    this.#connection.hold();
+    this.#connection.paused("writeQueueHardBytes");
+  }
+
+  #release(): void {
+    this.#held = false;
+    // Whoever is sending just now must not be interrupted by further calls.
+    atTurnEnd(() => {
+      if (this.#held || this.#connection.closed) return;
+      this.#connection.release();
+      if (this.reading) this.#connection.socket.resume();
+    });
   }
 
   /** The peer takes less than it is sent. Over the budget of all connections, the one that is most behind has to go. */
@@ -62,13 +148,7 @@ export class Pressure {
     // Whoever is sending just now must not be interrupted by the end of another connection.
     atTurnEnd(() => {
       while (unsent.held > limits.processWriteQueueBytes) {
-        unsent
-          .largest()!
-          .abort(
-            GoawayCode.SLOW_CONSUMER,
-            "bytes that peers do not take need too much memory",
-            "processWriteQueueBytes",
-          );
+        unsent.largest()!.abort(GoawayCode.SLOW_CONSUMER, MUCH_UNSENT, "processWriteQueueBytes");
       }
     });
   }
@@ -76,6 +156,7 @@ export class Pressure {
   /** The connection is over. */
   end(): void {
     unsent.set(this.#connection, 0);
+    this.#tellQueued(0);
     unfinished.set(this.#connection, 0);
   }
 
@@ -109,8 +190,8 @@ export class Pressure {
     }
     // A client that stopped reading could wait for a server that stopped reading: only one side may.
     const slow = role === "server" && buffered > limits.writeQueueSoftBytes;
-    if (this.paused || (!slow && this.provoked <= limits.maxUnsentReplies)) return;
-    this.paused = true;
+    if (this.#paused || (!slow && this.provoked <= limits.maxUnsentReplies)) return;
+    this.#paused = true;
     socket.pause();
     connection.paused(slow ? "writeQueueSoftBytes" : "maxUnsentReplies");
   }

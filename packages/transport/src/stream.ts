@@ -81,6 +81,8 @@ export class Stream {
 
   /** Messages that wait for credit or for their turn; owned by the outbox. */
   pending: Pending[] = NO_PENDING;
+  /** Bytes of them. */
+  #queued = 0;
   /** Whether the outbox has the stream in its line. */
   queued = false;
   /** This side has sent its END or RESET. */
@@ -169,6 +171,7 @@ export class Stream {
   push(pending: Pending): void {
     if (this.pending === NO_PENDING) this.pending = [];
     this.pending.push(pending);
+    this.queue(pending.body.length - pending.sent);
     this.connection.outbox.enqueue(this);
   }
 
@@ -208,7 +211,7 @@ export class Stream {
     this.#stopJoining();
     this.detach();
     const waited = this.pending.length > 0;
-    this.#dropPending();
+    this.dropPending();
     // Also after this side's END: the peer must know that nobody reads any more.
     if ((this.#reset && !waited) || (this.localDone && this.remoteDone)) return;
     this.refuse(this.connection.encodeError(error));
@@ -298,10 +301,22 @@ export class Stream {
     } else {
       // An end that waits behind what is dropped now must get out all the same: nobody would send another.
       const ends = this.pending.at(-1)?.end === true;
-      this.#dropPending();
+      this.dropPending();
       if (ends) this.#control(Kind.RESET, 0, FINISHED, true);
     }
     sink?.onReset(error);
+  }
+
+  /** So many bytes wait in `pending`, or (below 0) no longer do. */
+  queue(bytes: number): void {
+    this.#queued += bytes;
+    this.connection.queue(bytes, this.#sendWindow === undefined);
+  }
+
+  dropPending(): void {
+    this.pending = NO_PENDING;
+    this.connection.waitNoMore(this);
+    if (this.#queued > 0) this.queue(-this.#queued);
   }
 
   receiveCredit(bytes: number, messages: number): boolean {
@@ -431,11 +446,6 @@ export class Stream {
     if (cost === 0) return;
     if (this.#unread === 0) this.#release(cost, 0);
     else this.#heldParts += cost;
-  }
-
-  #dropPending(): void {
-    this.pending = NO_PENDING;
-    this.connection.waitNoMore(this);
   }
 
   #dropParts(): void {
