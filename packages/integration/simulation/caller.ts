@@ -1,6 +1,15 @@
-import type { CallOptions, Channel, Client, RemoteChannel, RemoteFn, Stream } from "@rap/client";
+import type { CallOptions, Channel, Client, RemoteChannel, RemoteFn, Session, Stream } from "@rap/client";
+import type { ClientSession } from "../../client/src/session";
 import type { Order } from "./functions";
-import { bodyOf, type CallPlan, type CallRecord, type History, type Item } from "./history";
+import {
+  bodyOf,
+  type CallPlan,
+  type CallRecord,
+  type History,
+  type Item,
+  type SessionPlan,
+  type SessionRecord,
+} from "./history";
 import type { Machine } from "./machine";
 import type { Trace } from "./trace";
 
@@ -8,6 +17,7 @@ type Source = AsyncIterable<Item>;
 
 /** Makes the calls of one client as they were planned, and keeps a record of what came of each. */
 export class Caller {
+  readonly #client: Client;
   readonly #machine: Machine;
   readonly #history: History;
   readonly #trace: Trace;
@@ -18,8 +28,10 @@ export class Caller {
   readonly #channel: RemoteChannel<Item, Item | Order>;
   /** Streams of callers that were begun and did not come to their `finally`. */
   sources = 0;
+  #openSessions: ReadonlySet<ClientSession> | undefined;
 
   constructor(machine: Machine, client: Client, history: History, trace: Trace) {
+    this.#client = client;
     this.#machine = machine;
     this.#history = history;
     this.#trace = trace;
@@ -30,16 +42,82 @@ export class Caller {
     this.#channel = client.registerChannel<(channel: Channel<Item | Order, Item>) => Promise<void>>("channel");
   }
 
-  /** Makes each call when its time has come. */
-  plan(plans: readonly CallPlan[]): void {
+  /** Makes each call, and opens each session, when its time has come. */
+  plan(calls: readonly CallPlan[], sessions: readonly SessionPlan[]): void {
     const { clock } = this.#machine;
-    for (const plan of plans) clock.setTimeout(() => void this.call(plan), plan.at - clock.now());
+    for (const plan of calls) clock.setTimeout(() => void this.call(plan), plan.at - clock.now());
+    for (const plan of sessions) clock.setTimeout(() => void this.#session(plan), plan.at - clock.now());
   }
 
-  async call(plan: CallPlan): Promise<void> {
+  /** Sessions that the client has not done with. */
+  get sessions(): number {
+    return this.#openSessions?.size ?? 0;
+  }
+
+  async #session(plan: SessionPlan): Promise<void> {
+    const { clock } = this.#machine;
+    const record: SessionRecord = {
+      plan,
+      id: undefined,
+      error: undefined,
+      givenUp: false,
+      closedAt: undefined,
+      over: false,
+    };
+    this.#history.sessions.push(record);
+    try {
+      await this.#use(await this.#open(plan, record), record);
+    } catch (error) {
+      record.error = error;
+    }
+    record.over = true;
+    if (this.#machine.alive) this.#trace.say(clock.now(), `${plan.id} ${String(record.error ?? "ok")}`);
+  }
+
+  async #open({ cancelAfter }: SessionPlan, record: SessionRecord): Promise<Session> {
+    const { clock } = this.#machine;
+    const abort = new AbortController();
+    const cancel = clock.setTimeout(() => {
+      record.givenUp = true;
+      abort.abort();
+    }, cancelAfter ?? Number.MAX_SAFE_INTEGER);
+    try {
+      return await this.#client.openSession(cancelAfter === undefined ? {} : { signal: abort.signal });
+    } finally {
+      clock.clearTimeout(cancel);
+    }
+  }
+
+  /** Makes the session's calls; and one more when it is closed, which must fail. */
+  async #use(session: Session, record: SessionRecord): Promise<void> {
+    const { calls, closeAfter, implicit } = record.plan;
+    record.id = session.id;
+    this.#openSessions = (session as ClientSession).core.pool.sessions;
+    const make = async (plan: CallPlan) => {
+      await this.#sleep(plan.at);
+      if (!this.#machine.alive) return;
+      if (implicit) await session.run(() => this.call(plan, record));
+      else await this.call(plan, record, session);
+    };
+    const close = async () => {
+      record.closedAt ??= this.#machine.clock.now();
+      await session.close();
+    };
+    const closeEarly = async () => {
+      if (closeAfter === undefined) return;
+      await this.#sleep(closeAfter);
+      await close();
+    };
+    await Promise.all([closeEarly(), ...calls.map(make)]);
+    await close();
+    if (calls.length > 0) await this.call({ ...calls[0]!, ...IN_VAIN, id: `${record.plan.id}.late` }, record, session);
+  }
+
+  async call(plan: CallPlan, sessionRecord?: SessionRecord, session?: Session): Promise<void> {
     const { clock } = this.#machine;
     const record: CallRecord = {
       plan,
+      session: sessionRecord,
       startedAt: clock.now(),
       settledAt: undefined,
       settled: 0,
@@ -60,6 +138,7 @@ export class Caller {
         signal: plan.cancelAfter === undefined ? undefined : abort.signal,
         timeout: plan.timeout,
         waitForReady: plan.waitForReady,
+        ...(session !== undefined && { session }),
       });
     } catch (error) {
       record.error = error;
@@ -171,3 +250,6 @@ function orderOf({ id, items, work, bytes, stubborn, failAfter }: CallPlan): Ord
 function itemOf({ id, bytes }: CallPlan, n: number): Item {
   return { id, n, body: bodyOf(id, n, bytes) };
 }
+
+/** A call that nobody gives up. */
+const IN_VAIN = { cancelAfter: undefined, timeout: undefined };

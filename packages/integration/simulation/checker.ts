@@ -1,5 +1,13 @@
 import { RapError } from "@rap/client";
-import { type CallRecord, clientOf, type History, isItem, type RunRecord, type Violation } from "./history";
+import {
+  type CallRecord,
+  clientOf,
+  type History,
+  isItem,
+  type RunRecord,
+  type SessionRecord,
+  type Violation,
+} from "./history";
 import { DEFAULT_TIMEOUT, type ScenarioPlan, type Weather } from "./plan";
 
 /** Milliseconds after its deadline by which a call has settled. */
@@ -32,6 +40,14 @@ export function check({ weather }: ScenarioPlan, history: History, isAlive: (cli
       checkError(call, mine, weather, refused, say);
     }
     checkRuns(call, mine, weather, say);
+    checkCallOfSession(call, mine, history.refused.has(plan.id), say);
+  }
+  for (const session of history.sessions) {
+    const say = (what: string) => found.push({ invariant: "I15", what: `session ${session.plan.id}: ${what}` });
+    const mine = history.calls
+      .filter((call) => call.session === session)
+      .flatMap(({ plan }) => runs.get(plan.id) ?? []);
+    checkSession(session, mine, history, weather, say);
   }
   return found;
 }
@@ -73,7 +89,7 @@ function checkValues(
 
 /** I3, I8 and I10: an error says what is true, tells no secrets, and where nothing is broken there is none. */
 function checkError(
-  { plan, error, givenUpAt }: CallRecord,
+  { plan, session, error, givenUpAt, settledAt }: CallRecord,
   runs: readonly RunRecord[],
   weather: Weather,
   refused: boolean,
@@ -85,6 +101,9 @@ function checkError(
   if (!error.maybeExecuted && runs.length > 0) say("I3", `ran, though ${error.code}: ${error.message}`);
   if (weather === "storm" || givenUpAt !== undefined) return;
   if (refused && REFUSALS.has(error.code)) return;
+  // A session that its client closes takes no calls any more, nor one whose server is about to go.
+  if (session?.closedAt !== undefined && session.closedAt <= settledAt! && error.code === "FAILED_PRECONDITION") return;
+  if (session !== undefined && weather === "rolling" && error.code === "UNAVAILABLE" && !error.maybeExecuted) return;
   const ordered = plan.failAfter !== undefined && (error.code === "FAILED_PRECONDITION" || error.origin === "remote");
   if (!ordered) say("I12", `failed in ${weather} weather: ${error.code}: ${error.message}`);
 }
@@ -106,6 +125,41 @@ function checkRuns(call: CallRecord, runs: readonly RunRecord[], weather: Weathe
       say("I7", `was given up at ${givenUpAt}, and its function ran on to ${run.endedAt} without a signal`);
     }
   }
+}
+
+/** I15: a call of a session is the session's on the server, too, and no other is; none is made after its end. */
+function checkCallOfSession(
+  { plan, session, error, settledAt }: CallRecord,
+  runs: readonly RunRecord[],
+  refused: boolean,
+  say: Say,
+): void {
+  for (const run of runs) {
+    const own = session === undefined && plan.kind !== "unary";
+    if (!own && run.session !== session?.id) say("I15", `ran in session ${run.session}, not in ${session?.id}`);
+  }
+  if (session === undefined || settledAt === undefined) return;
+  const { code, message } = (error ?? {}) as { code?: string; message?: string };
+  if (message?.includes("no such session")) say("I15", `reached a server that does not know its session`);
+  const late = plan.id === `${session.plan.id}.late`;
+  const failed = (code === "FAILED_PRECONDITION" && runs.length === 0) || refused;
+  if (late && !failed) say("I15", `was made after the session's end: ${String(error ?? "it succeeded")}`);
+}
+
+/** I15: all of a session's calls run on one connection; its server is told of its end once at most. */
+function checkSession(
+  { id, error, plan, givenUp }: SessionRecord,
+  runs: readonly RunRecord[],
+  { ended }: History,
+  weather: Weather,
+  say: (what: string) => void,
+): void {
+  const places = new Set(runs.map(({ server, connection }) => `${server} ${connection}`));
+  if (places.size > 1) say(`its calls ran on ${[...places].join(" and ")}`);
+  const ends = ended.filter((each) => each === id).length;
+  if (id !== undefined && ends > 1) say(`its server was told of its end ${ends} times`);
+  if (error === undefined || weather === "storm" || givenUp) return;
+  if (!RapError.is(error) || error.code !== "RESOURCE_EXHAUSTED") say(`${plan.id} failed: ${String(error)}`);
 }
 
 function idOf(item: unknown): string {

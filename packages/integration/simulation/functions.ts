@@ -149,12 +149,13 @@ export class Functions {
   #begin(kind: Kind, order: Order): RunRecord {
     const { id } = order;
     this.#check(id, order);
-    const { connection, signal } = context();
+    const { connection, session, signal } = context();
     const run: RunRecord = {
       id,
       kind,
       server: this.#machine.name,
       connection: connection.id,
+      session: session?.id,
       alive: () => this.#machine.alive,
       startedAt: this.#machine.clock.now(),
       endedAt: undefined,

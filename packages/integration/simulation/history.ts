@@ -28,6 +28,33 @@ export interface CallPlan {
   readonly waitForReady: boolean;
 }
 
+/** A session that a client opens, and what it does in it. */
+export interface SessionPlan {
+  readonly id: string;
+  readonly at: number;
+  /** The calls that are made in it; their times count from its opening. */
+  readonly calls: readonly CallPlan[];
+  /** Whether calls are made inside `run`, or are given the session. */
+  readonly implicit: boolean;
+  /** When its opening is given up. */
+  readonly cancelAfter: number | undefined;
+  /** When it is closed, whatever runs in it. Otherwise once its calls are over. */
+  readonly closeAfter: number | undefined;
+}
+
+/** A session as its client saw it. */
+export interface SessionRecord {
+  readonly plan: SessionPlan;
+  /** What the server called it; undefined while it is not open. */
+  id: string | undefined;
+  error: unknown;
+  givenUp: boolean;
+  /** When its client began to close it. */
+  closedAt: number | undefined;
+  /** It is closed, or was never opened. */
+  over: boolean;
+}
+
 /** One message of a stream: whose it is, which one, and bytes that nobody else's message has. */
 export interface Item {
   readonly id: string;
@@ -38,6 +65,7 @@ export interface Item {
 /** A call as its caller saw it. */
 export interface CallRecord {
   readonly plan: CallPlan;
+  readonly session: SessionRecord | undefined;
   readonly startedAt: number;
   settledAt: number | undefined;
   /** How often it settled. */
@@ -58,6 +86,8 @@ export interface RunRecord {
   readonly kind: Kind;
   readonly server: string;
   readonly connection: string;
+  /** The id of its session; streams outside of any have one of their own. */
+  readonly session: string | undefined;
   /** False once the process of the server was killed: what would have happened there did not. */
   readonly alive: () => boolean;
   readonly startedAt: number;
@@ -82,6 +112,9 @@ export interface Violation {
 export class History {
   readonly calls: CallRecord[] = [];
   readonly runs: RunRecord[] = [];
+  readonly sessions: SessionRecord[] = [];
+  /** Ids of the sessions of which a server was told that they end, where processors see it. */
+  readonly ended: string[] = [];
   /** What was wrong the moment that it happened. */
   readonly violations: Violation[] = [];
   /** Calls of which a processor refused a message. */
@@ -98,6 +131,7 @@ export class History {
   isOver(isAlive: (client: string) => boolean): boolean {
     return (
       this.calls.every(({ plan, settled }) => settled > 0 || !isAlive(clientOf(plan))) &&
+      this.sessions.every(({ plan, over }) => over || !isAlive(clientOf(plan))) &&
       this.runs.every(({ endedAt, alive }) => endedAt !== undefined || !alive())
     );
   }
@@ -119,8 +153,8 @@ export class History {
   }
 }
 
-/** The name of the client that makes a call. */
-export function clientOf({ id }: CallPlan): string {
+/** The name of the client that makes a call or opens a session. */
+export function clientOf({ id }: { readonly id: string }): string {
   return id.slice(0, id.indexOf("."));
 }
 

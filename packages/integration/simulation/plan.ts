@@ -1,6 +1,6 @@
 import { type Limits, limits } from "@rap/protocol";
 import type { Chance } from "./chance";
-import type { CallPlan, Kind } from "./history";
+import type { CallPlan, Kind, SessionPlan } from "./history";
 import type { Processing } from "./wrapping";
 
 /** What befalls a scenario: nothing, servers that are restarted one by one with all due care, or everything. */
@@ -34,17 +34,23 @@ export interface ScenarioPlan {
   readonly weather: Weather;
   readonly limits: Limits;
   readonly processing: Processing;
-  readonly calls: readonly (readonly CallPlan[])[];
+  readonly clients: readonly ClientPlan[];
+}
+
+/** What one client does. */
+export interface ClientPlan {
+  readonly calls: CallPlan[];
+  readonly sessions: SessionPlan[];
 }
 
 export function planOf(chance: Chance): ScenarioPlan {
   const weather = chance.oneOf<Weather>(["calm", "rolling", "rolling", "storm", "storm", "storm", "storm", "storm"]);
   const table = limitsOf(chance.fork());
-  const calls = Array.from({ length: CLIENTS }, (_, client) =>
-    callsOf(`c${client + 1}`, chance.fork(), weather, table),
+  const clients = Array.from({ length: CLIENTS }, (_, client) =>
+    planOfClient(`c${client + 1}`, chance.fork(), weather, table),
   );
   const processing = chance.oneOf<Processing>(["none", "none", "prompt", "slow"]);
-  return { weather, limits: table, processing, calls };
+  return { weather, limits: table, processing, clients };
 }
 
 /** Narrow enough that a few calls come up against every one of them. */
@@ -55,6 +61,7 @@ function limitsOf(chance: Chance): Limits {
     maxInFlight: chance.size(2, 16),
     maxStreams: chance.size(1, 8),
     maxChannels: chance.size(1, 4),
+    maxSessions: chance.size(1, 4),
     streamWindowBytes: chance.size(256, 8_000),
     streamWindowMessages: chance.size(1, 32),
     connectionWindowBytes: chance.size(1_000, 32_000),
@@ -79,12 +86,14 @@ function limitsOf(chance: Chance): Limits {
   });
 }
 
-function callsOf(client: string, chance: Chance, weather: Weather, table: Limits): CallPlan[] {
+function planOfClient(client: string, chance: Chance, weather: Weather, table: Limits): ClientPlan {
   const plans: CallPlan[] = [];
+  const sessions: SessionPlan[] = [];
   let at = 300;
   while (at < LAST_CALL) {
     const id = () => `${client}.${plans.length}`;
-    if (chance.once(0.9)) plans.push(callOf(id(), at, chance, weather, table));
+    if (chance.once(0.8)) plans.push(callOf(id(), at, chance, weather, table));
+    else if (chance.once(0.5)) sessions.push(sessionOf(`${client}.s${sessions.length}`, at, chance, weather, table));
     else {
       // Many of a kind at the same moment, which their caller may give up together to make the same again.
       const kind = chance.oneOf(KINDS);
@@ -98,7 +107,21 @@ function callsOf(client: string, chance: Chance, weather: Weather, table: Limits
     }
     at += chance.between(0, weather === "rolling" ? 3_000 : 5_000);
   }
-  return plans;
+  return { calls: plans, sessions };
+}
+
+/** Some calls, together or one after the other, for which a connection must stay though nothing may happen on it for long. */
+function sessionOf(id: string, at: number, chance: Chance, weather: Weather, table: Limits): SessionPlan {
+  const spread = chance.oneOf([0, 300, 2_000, 6_000]);
+  const call = (_: unknown, n: number) => callOf(`${id}.${n}`, chance.between(0, spread), chance, weather, table);
+  return {
+    id,
+    at,
+    calls: Array.from({ length: chance.integer(0, 5) }, call),
+    implicit: chance.once(0.5),
+    cancelAfter: chance.once(0.2) ? chance.size(1, 200) : undefined,
+    closeAfter: chance.once(0.3) ? chance.size(1, 2_000) : undefined,
+  };
 }
 
 function callOf(

@@ -3,6 +3,7 @@ import { Connection, type Stream, TimerWheel, type WheelEntry } from "@rap/trans
 import { Backoff } from "../../client/src/backoff";
 import { CallQueue } from "../../client/src/call-queue";
 import { OutgoingCall } from "../../client/src/send";
+import { ClientSession } from "../../client/src/session";
 import { ServerCall } from "../../server/src/answer";
 import { ServerConnection } from "../../server/src/server-connection";
 import { StreamTable } from "../../transport/src/stream-table";
@@ -121,6 +122,22 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "a function is not told that its caller has left",
     plant: () => replace(ServerCall.prototype, "onReset", () => () => undefined),
+  },
+  {
+    name: "a call of a session goes to another connection with more room",
+    plant: () =>
+      replace(
+        ClientSession.prototype,
+        "pick",
+        (pick) =>
+          function (this: ClientSession, shape) {
+            return pick.call(this, shape) ?? this.core.pool.pick(shape);
+          },
+      ),
+  },
+  {
+    name: "a session that was closed stays on the server",
+    plant: () => replace(ServerConnection.prototype, "closeSession", () => () => undefined),
   },
   {
     name: "processors are not told of the end of a call that failed",

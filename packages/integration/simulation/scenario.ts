@@ -45,7 +45,7 @@ export async function runScenario(seed: number, options: { trace?: boolean } = {
     const reconnects = new Reconnects(world, clients);
     clients.forEach(({ client, caller }, i) => {
       time.after(0, () => void client.start().catch((error) => history.violation("I1", `no start: ${String(error)}`)));
-      caller.plan(plan.calls[i]!);
+      caller.plan(plan.clients[i]!.calls, plan.clients[i]!.sessions);
     });
     const faults = new Faults(world, servers, clients);
     if (plan.weather === "storm") faults.storm();
@@ -107,14 +107,17 @@ function checkRest(clients: readonly ClientParty[], servers: readonly ServerPart
   for (const { machine, client, caller, wrapping } of clients) {
     if (!machine.alive) continue;
     const entered = wrapping?.entered ?? 0;
+    const { sessions } = caller;
     const { inFlight, waiting, timers, connections } = client.stats();
     const unwatched = timers - connections;
-    expectNone(machine.name, { inFlight, waiting, unwatched, entered, sources: caller.sources });
+    expectNone(machine.name, { inFlight, waiting, unwatched, entered, sessions, sources: caller.sources });
   }
   for (const { machine, server, wrapping } of servers) {
     const entered = wrapping?.entered ?? 0;
     const { inFlight, timers, connections, handshakes } = server.stats();
-    const wires = server.connections().map((each) => (each as unknown as { wire: Connection }).wire.stats());
+    const connected = server.connections().map((each) => (each as unknown as { wire: Connection }).wire);
+    const wires = connected.map((wire) => wire.stats());
+    const sessions = connected.reduce((sum, { holds }) => sum + holds, 0);
     const streams = wires.reduce((sum, wire) => sum + wire.streams, 0);
     const waitingForCredit = wires.reduce((sum, wire) => sum + wire.waitingForCredit, 0);
     expectNone(machine.name, {
@@ -123,6 +126,7 @@ function checkRest(clients: readonly ClientParty[], servers: readonly ServerPart
       handshakes,
       streams,
       entered,
+      sessions,
       waitingForCredit,
     });
   }

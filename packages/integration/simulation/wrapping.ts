@@ -71,6 +71,9 @@ export class Wrapping implements Processor {
       return message;
     }
     this.#checkSession(message, session);
+    if (!this.#isClient && message.group === "rap.session.v1" && message.method === "Close") {
+      this.#history.ended.push(String((body as unknown[])[0]));
+    }
     const id = idOf(body);
     if (id !== undefined) {
       const last = this.#last.get(id) ?? 0;

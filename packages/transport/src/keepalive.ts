@@ -82,8 +82,8 @@ export class Keepalive extends WheelEntry {
     } else {
       const left = this.#frameTimeLeft(now, progress.received);
       if (left <= 0) this.#endSlowFrame(now);
-      else if (connection.streams > 0) this.#ask(now);
-      else if (connection.holds === 0 && now - this.lastRead >= connection.limits[this.#idle]) {
+      else if (connection.streams > 0 || connection.holds > 0) this.#ask(now);
+      else if (now - this.lastRead >= connection.limits[this.#idle]) {
         connection.close(GoawayCode.IDLE, "the connection was not used", this.#idle);
       }
       next = Math.min(next, left);

@@ -107,6 +107,15 @@ describe("a peer that is silent", () => {
   });
 });
 
+test("a peer that is gone is noticed, though no call is open, while something holds the connection", async () => {
+  const world = new World();
+  const { peer, host, connection } = await world.rawReady("server");
+  connection.holds++;
+  await world.pass(LIMITS.keepaliveInterval + LIMITS.keepaliveTimeout + 2 * LATE, 1_000);
+  expect(peer.of("ping")).toHaveLength(1);
+  expect(host.events).toEqual(["ready", expect.stringContaining("KEEPALIVE_TIMEOUT")]);
+});
+
 describe("a connection that nobody uses", () => {
   test.each([
     ["client", LIMITS.clientIdleTimeout],
@@ -133,7 +142,8 @@ describe("a connection that nobody uses", () => {
     expect(busy.host.events).toEqual(["ready"]);
 
     const world = new World();
-    const { peer, host, connection } = await world.rawReady("client");
+    const never = { keepaliveInterval: Number.MAX_SAFE_INTEGER };
+    const { peer, host, connection } = await world.rawReady("client", { limits: never });
     for (let n = 0; n < 5; n++) {
       await world.pass(200_000, 20_000);
       peer.send(PING);
