@@ -132,10 +132,11 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   override expire(): void {
     this.core.refused.timeout++;
     const { text } = this.target;
-    const where =
-      this.stream === undefined ? `waiting for a connection${this.core.pool.trouble()}` : `at ${this.#peer}`;
+    const trouble = this.stream === undefined ? this.core.pool.trouble() : "";
+    const where = this.stream === undefined ? `waiting for a connection${trouble}` : `at ${this.#peer}`;
     this.cancel(
       new RapError("DEADLINE_EXCEEDED", `${text} took longer than ${Math.round(this.#timeout)} ms, ${where}`, {
+        origin: trouble === "" ? "local" : "transport",
         maybeExecuted: this.began,
       }),
     );
@@ -523,8 +524,12 @@ function withSession(metadata: MetadataInit | undefined, id: string): Metadata {
 /** Whether an argument is a stream rather than a value: an async iterable, or an iterator that is no collection. */
 export function isSource(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
   if (typeof value !== "object" || value === null) return false;
-  if (Symbol.asyncIterator in value) return true;
-  return Symbol.iterator in value && typeof (value as { next?: unknown }).next === "function";
+  try {
+    if (Symbol.asyncIterator in value) return true;
+    return Symbol.iterator in value && typeof (value as { next?: unknown }).next === "function";
+  } catch {
+    return false; // a value that throws when it is looked at: the codec will say where it is
+  }
 }
 
 function endsInObject(args: CallArguments | undefined): boolean {

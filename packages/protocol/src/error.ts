@@ -66,14 +66,15 @@ export class RapError<C extends Code = Code, D = unknown> extends Error {
 
   /**
    * Whether a value is a `RapError`, of this or another copy of the package, and (if given) has this code. Never throws,
-   * whatever the value does.
+   * whatever the value does; one that bears the mark without a code that can be read is none.
    */
   static is(value: unknown): value is RapError;
   static is<C extends Code>(value: unknown, code: C): value is RapError<C>;
   static is(value: unknown, code?: Code): boolean {
     try {
       if (typeof value !== "object" || value === null || !(BRAND in value)) return false;
-      return code === undefined || (value as { code?: unknown }).code === code;
+      const { code: own } = value as { code?: unknown };
+      return code === undefined ? isCode(own) : own === code;
     } catch {
       return false;
     }

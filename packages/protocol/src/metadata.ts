@@ -177,8 +177,9 @@ export function toMetadata(init: MetadataInit | undefined): Metadata | undefined
   return metadata.size === 0 ? undefined : metadata;
 }
 
-/** Whether it is a `Metadata`, of this or another copy of the package. */
+/** Whether it is a `Metadata`, of this or another copy of the package. Throws for what is not even a record. */
 function isPairs(init: MetadataInit): init is Metadata {
+  if (typeof init !== "object" || init === null) throw invalid("metadata is a record of texts, or a Metadata");
   return Symbol.iterator in init;
 }
 

@@ -136,6 +136,19 @@ describe("RapError.is", () => {
     }
   });
 
+  test("does not take a mark without a code for an error", () => {
+    const mark = Symbol.for("rap.error");
+    const unreadable = Object.defineProperty(new RapError("ABORTED"), "code", {
+      get: () => {
+        throw new Error("no");
+      },
+    });
+    for (const value of [{ [mark]: true }, { [mark]: true, code: 5 }, { [mark]: true, code: "toString" }, unreadable]) {
+      expect(RapError.is(value)).toBe(false);
+    }
+    expect(RapError.is({ [mark]: true, code: "ABORTED" })).toBe(true);
+  });
+
   test("knows an error of another copy of the package, and that one ours", () => {
     let Other = RapError;
     jest.isolateModules(() => {

@@ -18,6 +18,13 @@ function decode(bytes: Uint8Array): Metadata {
 }
 
 describe("metadata", () => {
+  test("is not made of what is no record", () => {
+    for (const value of [5, null, "a=b", true]) {
+      expect(() => new Metadata(value as never)).toThrow(refused("a record of texts, or a Metadata"));
+      expect(() => toMetadata(value as never)).toThrow(refused("a record of texts, or a Metadata"));
+    }
+  });
+
   test("is made of a record, of which a key may have several values", () => {
     const metadata = new Metadata({
       tenant: "t1",

@@ -9,17 +9,17 @@ export interface FailureOptions {
 }
 
 /**
- * What a caller learns of an error that a handler threw. A RapError travels as it is. Anything else is nobody's
- * business: the caller gets `UNKNOWN` (or `INTERNAL` for a fault of ours) with a random id, and the whole error goes
- * to the log under that id.
+ * What a caller learns of an error that a handler threw. A RapError travels as it is, unless it tells of a connection of
+ * ours: of that one the code travels. Anything else is nobody's business: the caller gets `UNKNOWN` (or `INTERNAL` for a
+ * fault of ours). What does not travel goes to the log, under a random id that the caller gets.
  */
 export function failureOf(error: unknown, method: string, options: FailureOptions): RapError {
-  // The handler ran, whatever an error that it passed on from another call says of that one.
-  if (RapError.is(error)) return error.maybeExecuted ? error : ran(error);
+  const own = ownWords(error);
+  if (own !== undefined && own.origin !== "transport") return own;
   const internal = CodecError.is(error);
   const errorId = randomId(options.random, 8);
   options.logger.error({ err: error, errorId, method }, `${method} failed`);
-  const code = internal ? "INTERNAL" : "UNKNOWN";
+  const code = own?.code ?? (internal ? "INTERNAL" : "UNKNOWN");
   const message = internal ? `the result of ${method} cannot be sent: ${error.message}` : `${method} failed`;
   if (!options.exposeErrors) return new RapError(code, `${message} (error id ${errorId})`, { details: [{ errorId }] });
   return new RapError(code, internal ? message : messageOf(error), {
@@ -27,9 +27,17 @@ export function failureOf(error: unknown, method: string, options: FailureOption
   });
 }
 
-function ran(error: RapError): RapError {
-  const { message, reason, data, details, retryAfterMs, metadata } = error;
-  return new RapError(error.code, message, { reason, data, details, retryAfterMs, metadata, cause: error });
+/** A RapError as its function means it; undefined for one that throws when it is looked at, and for anything else. */
+function ownWords(error: unknown): RapError | undefined {
+  if (!RapError.is(error)) return undefined;
+  try {
+    const { message, reason, data, details, retryAfterMs, metadata, origin, maybeExecuted } = error;
+    if (maybeExecuted) return error;
+    // The handler ran, whatever an error that it passed on from another call says of that one.
+    return new RapError(error.code, message, { reason, data, details, retryAfterMs, metadata, origin, cause: error });
+  } catch {
+    return undefined;
+  }
 }
 
 function stackOf(error: unknown): string | undefined {

@@ -88,6 +88,61 @@ describe("the error that a caller gets", () => {
   });
 });
 
+describe("what bears the mark of a RapError", () => {
+  const BRAND = Symbol.for("rap.error");
+  const throwing = (field: string) =>
+    Object.defineProperty(new RapError("ABORTED", "words"), field, {
+      get: () => {
+        throw new Error(SECRET);
+      },
+    });
+
+  test.each([
+    ["without a code", { [BRAND]: true, message: SECRET }],
+    ["with a code that is none", { [BRAND]: true, code: 5, message: SECRET }],
+    ["and throws when anything is read", new Proxy({ [BRAND]: true }, { get: () => thrower(), has: () => true })],
+    ["and throws when its code is read", throwing("code")],
+    ["and throws when asked whether it ran", throwing("maybeExecuted")],
+    ["and throws when asked where it arose", throwing("origin")],
+  ])("%s is told as any other value", (_, error) => {
+    const { code, message } = told(error);
+    expect([code, message]).toEqual(["UNKNOWN", expect.stringMatching(/^default\/f failed \(error id/)]);
+  });
+
+  function thrower(): never {
+    throw new Error(SECRET);
+  }
+});
+
+describe("an error of a call that the function made", () => {
+  const inner = (init: object) => new RapError("UNAVAILABLE", `connect ECONNREFUSED 10.0.0.7:${SECRET}`, init);
+
+  test("keeps its code and loses its words where they are about a connection of ours, which the log has", () => {
+    const logged: object[] = [];
+    const logger = { ...options.logger, error: (details: object) => void logged.push(details) };
+    const error = inner({ origin: "transport", maybeExecuted: false });
+    const { code, message, details, maybeExecuted } = failureOf(error, "default/f", { ...options, logger });
+    const [{ errorId }] = details as [{ errorId: string }];
+    expect({ code, message, maybeExecuted }).toEqual({
+      code: "UNAVAILABLE",
+      message: `default/f failed (error id ${errorId})`,
+      maybeExecuted: true,
+    });
+    expect(logged).toEqual([expect.objectContaining({ errorId })]);
+    expect((logged[0] as { err: Error }).err.message).toContain(SECRET);
+  });
+
+  test("travels whole where another server worded it", () => {
+    const error = new RapError("NOT_FOUND", "no such account", { origin: "remote", reason: "X", maybeExecuted: false });
+    expect(told(error)).toMatchObject({
+      code: "NOT_FOUND",
+      message: "no such account",
+      reason: "X",
+      maybeExecuted: true,
+    });
+  });
+});
+
 test(`every number is a code (seed ${seed})`, () => {
   fc.assert(
     fc.property(fc.oneof(fc.nat(300), fc.integer(), fc.double()), (number) => {
