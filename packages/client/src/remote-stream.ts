@@ -10,6 +10,7 @@ export class StreamCall extends OutgoingCall {
   readonly #items: InboxIterator<unknown, unknown>;
   readonly headers: Deferred<Metadata>;
   readonly trailers: Deferred<Metadata>;
+  #begun = false;
 
   constructor(core: ClientCore, target: Target, args: CallArguments) {
     super(core, target, Array.isArray(args) && args.some(isSource) ? Shape.BIDI_STREAM : Shape.SERVER_STREAM, args);
@@ -35,7 +36,14 @@ export class StreamCall extends OutgoingCall {
   }
 
   override receive(body: unknown, metadata: Metadata | undefined, cost: number): void {
+    if (!this.#begun) this.#begin();
     this.#inbox.push(body, metadata, cost);
+  }
+
+  /** Headers come before the first item: by now there are some or none. */
+  #begin(): void {
+    this.#begun = true;
+    this.headers.resolve(new Metadata());
   }
 
   override onEnd(trailers: Metadata | undefined): void {
