@@ -36,8 +36,8 @@ export interface ClientOptions {
 
 const CLIENT_OPTIONS: OptionNames<ClientOptions & PlannedClientOptions> = {
   target: true,
-  tls: true,
-  sslCertPath: true,
+  tls: "object",
+  sslCertPath: "string",
   startEvents: true,
   stopEvents: true,
   timeout: true,
@@ -45,25 +45,28 @@ const CLIENT_OPTIONS: OptionNames<ClientOptions & PlannedClientOptions> = {
   keepalive: true,
   reconnect: true,
   metadata: true,
-  limits: true,
-  transports: true,
-  container: true,
-  balancer: true,
-  pool: true,
-  retry: true,
-  retryBudget: true,
+  limits: "object",
+  transports: "object",
+  container: "object",
+  balancer: "planned",
+  pool: "planned",
+  retry: "planned",
+  retryBudget: "planned",
 };
 
-/** Options whose names are kept for what is to come: taken, and without effect. */
+/** Options of what is to come: an error until it is there, as one without effect would mislead. */
 type PlannedClientOptions = { balancer?: unknown; pool?: unknown; retry?: unknown; retryBudget?: unknown };
 
-/** Throws a TypeError (`ERR_RAP_OPTION`) for an option that no client has, or a timeout that is none. */
+/** Throws a TypeError (`ERR_RAP_OPTION`) for an option that no client has, or a value that it cannot have. */
 export function checkClientOptions(options: ClientOptions): void {
   checkOptions("Client", options, CLIENT_OPTIONS);
-  const { keepalive = {}, reconnect = {}, timeout } = options;
+  const { keepalive = {}, reconnect = {}, timeout, health = false } = options;
   if (keepalive !== false) checkOptions("keepalive", keepalive, { interval: true, timeout: true });
   checkOptions("reconnect", reconnect, { initial: true, max: true });
   if (timeout !== undefined && !(typeof timeout === "number" && timeout > 0)) {
     throw optionError(`timeout must be a positive number of milliseconds, not ${String(timeout)}`);
+  }
+  if (typeof health !== "boolean" && typeof health !== "string") {
+    throw optionError("health of Client is a boolean, or the name of a service");
   }
 }

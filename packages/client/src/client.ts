@@ -50,8 +50,8 @@ import {
 } from "@rap/transport";
 import { type ClientOptions, checkClientOptions } from "./client-options";
 import { type Interceptor, intercept } from "./interceptor";
-import { CALL_OPTIONS, type CallOptions, mergeOptions } from "./options";
-import { type ClientCore, type ClientEvent, Pool } from "./pool";
+import { CALL_OPTIONS, type CallOptions, checkRecord, mergeOptions } from "./options";
+import { CLIENT_EVENTS, type ClientCore, type ClientEvent, Pool } from "./pool";
 import { ChannelCall } from "./remote-channel";
 import type { KindArgs, Only, Remote, RemoteFn, RemoteService, Result } from "./remote-function";
 import { RemoteStream, StreamCall } from "./remote-stream";
@@ -88,7 +88,7 @@ export class Client implements AsyncDisposable {
   readonly #events = lifecycleEvents();
   #started = false;
   #stopping: Promise<void> | undefined;
-  readonly #listeners = new Map<ClientEvent, Set<(event: unknown) => void>>();
+  readonly #listeners = new Map(CLIENT_EVENTS.map((event) => [event, new Set<(event: unknown) => void>()]));
   /** What a callable of this client stands for. */
   readonly #remotes = new WeakMap<object, { kind: Kind; target: Target }>();
 
@@ -149,7 +149,7 @@ export class Client implements AsyncDisposable {
 
   /** Adds a server to call. Calls are spread over all of them by the fewest in flight. */
   addConn(host: string, port: number, options: { weight?: number } = {}): this {
-    checkOptions("addConn()", options, { weight: true });
+    checkOptions("addConn()", options, { weight: "planned" });
     if (typeof host !== "string") throw invalid("ERR_RAP_ADDRESS", `a host is a text, not ${String(host)}`);
     const scheme = this.#secure ? "tls" : "tcp";
     this.#add(`${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`);
@@ -157,8 +157,9 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Connects; resolves when all addresses were tried and one or more answered, and keeps trying the others. Without any
-   * address that is `localhost:9000`. Rejects with UNAVAILABLE when none answers; then it may be called again.
+   * Connects; resolves when all addresses were tried and one or more answered, or 50 ms after the first answer, and goes
+   * on trying the others. Without any address that is `localhost:9000`. Rejects with UNAVAILABLE when none answers; then
+   * it may be called again.
    */
   async start(): Promise<this> {
     if (this.#pool.addresses.length === 0) this.addConn("localhost", 9000);
@@ -179,6 +180,7 @@ export class Client implements AsyncDisposable {
    * share the first one's end.
    */
   stop(options: { graceMs?: number } = {}): Promise<void> {
+    checkOptions("stop()", options, { graceMs: "number" });
     this.#stopping ??= this.#stop(options.graceMs ?? this.#core.limits.abortGrace);
     return this.#stopping;
   }
@@ -301,6 +303,8 @@ export class Client implements AsyncDisposable {
   invoke<A extends readonly unknown[], R>(fn: RemoteFn<A, R>, args: A, options?: CallOptions): R;
   invoke<F extends AnyFn>(fn: F, args: Parameters<F> | Record<string, unknown>, options?: CallOptions): Result<F>;
   invoke(fn: AnyFn, args: CallArguments, options?: CallOptions): unknown {
+    if (typeof fn !== "function")
+      throw invalid("ERR_RAP_CALL", "invoke() takes a function; for a name there is invokeByName()");
     const { kind, target } = this.#remotes.get(fn) ?? {
       kind: kindOf(fn),
       target: targetOf(undefined, fn.name, undefined),
@@ -314,8 +318,8 @@ export class Client implements AsyncDisposable {
     args: readonly unknown[] | Record<string, unknown> = [],
     options: CallOptions & { group?: string } = {},
   ): Promise<R> {
-    const { group, ...call } = options;
     try {
+      const { group, ...call } = checkRecord(options);
       return this.#unary(targetOf(group, name, mergeOptions({}, call)), args) as Promise<R>;
     } catch (error) {
       return Promise.reject(error);
@@ -329,6 +333,7 @@ export class Client implements AsyncDisposable {
 
   /** Runs `fn` in a session of its own: every call made inside, however deep, belongs to it. */
   async withSession<R>(fn: (session: Session) => R): Promise<Awaited<R>> {
+    if (typeof fn !== "function") throw invalid("ERR_RAP_CALL", "withSession() takes a function");
     const session = await this.openSession();
     try {
       return await session.run(() => fn(session));
@@ -337,10 +342,15 @@ export class Client implements AsyncDisposable {
     }
   }
 
-  /** Calls back at an event of a connection; dispose what it returns to stop that. */
+  /**
+   * Calls back at an event of a connection; dispose what it returns to stop that. Throws a TypeError for an event that
+   * does not exist.
+   */
   on(event: ClientEvent, listener: (event: unknown) => void): Disposable {
-    const listeners = this.#listeners.get(event) ?? new Set();
-    this.#listeners.set(event, listeners.add(listener));
+    const listeners = this.#listeners.get(event);
+    if (listeners === undefined) throw invalid("ERR_RAP_LOAD", `a client has no event ${JSON.stringify(event)}`);
+    if (typeof listener !== "function") throw invalid("ERR_RAP_LOAD", "a listener is a function");
+    listeners.add(listener);
     return { [Symbol.dispose]: () => void listeners.delete(listener) };
   }
 

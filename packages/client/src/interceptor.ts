@@ -1,5 +1,5 @@
 import type { Metadata, MetadataValue } from "@rap/protocol";
-import type { CallOptions } from "./options";
+import { type CallOptions, mergeOptions } from "./options";
 import type { CallArguments } from "./send";
 import type { Target } from "./target";
 
@@ -31,7 +31,7 @@ export function intercept(
   if (metadata !== undefined && Symbol.iterator in metadata) options.metadata = recordOf(metadata);
   const run = async (index: number, call: OutgoingCall): Promise<unknown> => {
     const interceptor = list[index];
-    if (interceptor === undefined) return send({ ...target, options: call.options }, call.args);
+    if (interceptor === undefined) return send({ ...target, options: mergeOptions({}, call.options) }, call.args);
     return interceptor(call, (changed = call) => run(index + 1, changed));
   };
   return run(0, { method: name, group, args, options, attempt: 1 });

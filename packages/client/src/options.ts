@@ -1,4 +1,4 @@
-import { type InheritedOptions, type OptionNames, optionError, unknownOption } from "@rap/core";
+import { checkOption, type InheritedOptions, type OptionNames, optionError } from "@rap/core";
 import { Metadata, type MetadataInit } from "@rap/protocol";
 import type { Session } from "./session";
 
@@ -24,7 +24,7 @@ export interface CallOptions {
   onTrailers?: ((metadata: Metadata) => void) | undefined;
 }
 
-/** Names that are kept for what is to come: taken, and without effect. */
+/** Options of what is to come: an error until it is there, as one without effect would mislead. */
 type PlannedOptions = { retry?: unknown; hedge?: unknown; idempotencyKey?: unknown; affinity?: unknown };
 
 /** All options of a call. */
@@ -32,22 +32,22 @@ export const CALL_OPTIONS: OptionNames<CallOptions & PlannedOptions> = {
   signal: true,
   timeout: true,
   metadata: true,
-  waitForReady: true,
+  waitForReady: "boolean",
   session: true,
-  onHeaders: true,
-  onTrailers: true,
-  retry: true,
-  hedge: true,
-  idempotencyKey: true,
-  affinity: true,
+  onHeaders: "function",
+  onTrailers: "function",
+  retry: "planned",
+  hedge: "planned",
+  idempotencyKey: "planned",
+  affinity: "planned",
 };
 
 /**
  * Options over options: what is nearer to the call wins, metadata adds up. Throws a TypeError (`ERR_RAP_OPTION`) for a
- * bad timeout or signal, and for an option that does not exist.
+ * bad timeout or signal, for an option that does not exist, and for one that is not built yet.
  */
 export function mergeOptions(outer: CallOptions, inner: CallOptions): CallOptions {
-  const { timeout, signal } = inner;
+  const { timeout, signal } = checkRecord(inner);
   if (timeout !== undefined && (typeof timeout !== "number" || Number.isNaN(timeout))) {
     throw optionError(`timeout must be a number of milliseconds, not ${String(timeout)}`);
   }
@@ -56,7 +56,7 @@ export function mergeOptions(outer: CallOptions, inner: CallOptions): CallOption
   }
   const merged: CallOptions = { ...outer };
   for (const [name, value] of Object.entries(inner)) {
-    if (!Object.hasOwn(CALL_OPTIONS, name)) throw unknownOption("a call", name, Object.keys(CALL_OPTIONS));
+    checkOption("a call", name, value, CALL_OPTIONS);
     if (value !== undefined) (merged as Record<string, unknown>)[name] = value;
   }
   if (outer.metadata !== undefined && inner.metadata !== undefined) {
@@ -65,7 +65,13 @@ export function mergeOptions(outer: CallOptions, inner: CallOptions): CallOption
   return merged;
 }
 
-/** The same for options that come from the surroundings of a call. */
+/** Throws a TypeError (`ERR_RAP_OPTION`) for what is no record of options. */
+export function checkRecord<T extends object>(options: T): T {
+  if (typeof options !== "object" || options === null) throw optionError("the options of a call are a record");
+  return options;
+}
+
+/** `mergeOptions` for options that come from the surroundings of a call. */
 export function inherit(own: CallOptions | undefined, from: InheritedOptions): CallOptions {
   return mergeOptions(from, own ?? {});
 }

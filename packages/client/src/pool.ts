@@ -10,6 +10,7 @@ import {
   RapError,
   type SecureLayer,
   type Shape,
+  type Timer,
 } from "@rap/protocol";
 import type { Connection, Ends, PauseLimit, TimerWheel, Transport } from "@rap/transport";
 import { leastInFlight } from "./balancer";
@@ -18,7 +19,12 @@ import { Endpoint } from "./endpoint";
 import type { ClientSession } from "./session";
 import { WaitingCalls } from "./waiting-calls";
 
-export type ClientEvent = "connect" | "disconnect" | "reconnect" | "goaway";
+/** Milliseconds between the first answer and the end of a start: as long as RFC 8305 waits for a second address. */
+const PATIENCE = 50;
+
+export const CLIENT_EVENTS = ["connect", "disconnect", "reconnect", "goaway"] as const;
+
+export type ClientEvent = (typeof CLIENT_EVENTS)[number];
 
 /** What the parts of a client share. */
 export interface ClientCore {
@@ -92,16 +98,22 @@ export class Pool {
     this.#state = "starting";
   }
 
-  /** Dials all addresses, each of them once; rejects with UNAVAILABLE when none answers. */
+  /**
+   * Dials all addresses. Resolves when all were tried and one answered, or soon after the first answer: an address that
+   * takes its time is not waited for. Rejects with UNAVAILABLE when none answers.
+   */
   async start(): Promise<void> {
     if (this.#stopped) throw stopped();
     this.#state = "started";
-    const results = await Promise.allSettled(this.#endpoints.map((endpoint) => endpoint.connect()));
-    const failed = results.find((result) => result.status === "rejected");
-    if (this.#stopped) throw failed?.reason ?? stopped();
-    if (results.some(({ status }) => status === "fulfilled")) return;
-    this.#close(GoawayCode.NO_ERROR, "no address could be reached");
-    throw failed!.reason;
+    const dials = this.#endpoints.map((endpoint) => endpoint.connect());
+    try {
+      await Promise.any(dials);
+      await this.#patience(Promise.allSettled(dials));
+    } catch (error) {
+      this.#close(GoawayCode.NO_ERROR, "no address could be reached");
+      throw (error as AggregateError).errors[0];
+    }
+    if (this.#stopped) throw stopped();
   }
 
   /** The start failed: another may be tried, unless the client was stopped meanwhile. */
@@ -177,8 +189,22 @@ export class Pool {
     return this.#endpoints.some(({ alive }) => alive);
   }
 
+  /** Waits for what is nearly there, so that the first calls are spread over all servers that answer. */
+  async #patience(others: Promise<unknown>): Promise<void> {
+    const { clock } = this.#core;
+    let timer: Timer | undefined;
+    const enough = new Promise<void>((resolve) => {
+      timer = clock.setTimeout(resolve, PATIENCE, true);
+    });
+    await Promise.race([others, enough]);
+    clock.clearTimeout(timer!);
+  }
+
   #unreachable(): RapError {
-    return new RapError("UNAVAILABLE", `there is no connection${this.trouble()}`, { maybeExecuted: false });
+    return new RapError("UNAVAILABLE", `there is no connection${this.trouble()}`, {
+      origin: "transport",
+      maybeExecuted: false,
+    });
   }
 
   #close(code: GoawayCode, reason: string): void {

@@ -19,6 +19,7 @@ export function targetOf(group = "default", name: unknown, options: CallOptions 
   if (typeof name !== "string" || name === "") {
     throw registerError("a remote function needs a name; an anonymous function has none");
   }
+  if (typeof group !== "string") throw registerError(`a group is a text, not of type ${typeof group}`);
   if (group.includes("/")) throw registerError(`the group ${JSON.stringify(group.slice(0, 64))} has a slash`);
   const text = `${group}/${name}`;
   const bytes = encoder.encode(text);

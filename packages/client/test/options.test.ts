@@ -67,9 +67,7 @@ describe("an option that does not exist", () => {
     expect(() => new Client({ taget: "tcp://127.0.0.1:1" } as object)).toThrow(meant('did you mean "target"?'));
     expect(() => new Client({ keepalive: { intervall: 1 } as object })).toThrow(meant('did you mean "interval"?'));
     expect(() => new Client({ reconnect: { maximum: 1 } as object })).toThrow(meant('did you mean "max"?'));
-    expect(() => new Client().addConn("127.0.0.1", 1, { wieght: 1 } as object)).toThrow(
-      meant('did you mean "weight"?'),
-    );
+    expect(() => new Client().addConn("127.0.0.1", 1, { wieght: 1 } as object)).toThrow(meant('"weight"?'));
     expect(() => new Client(9000 as never)).toThrow(meant("the options of Client are a record, not a number"));
   });
 
@@ -90,12 +88,84 @@ describe("an option that does not exist", () => {
     expect(() => client.register<() => number>("sum", misplaced)).toThrow(meant('did you mean "group"?'));
     expect(() => sum.with({ group: "math" } as object)).toThrow(meant('a call has no option "group": it has signal'));
   });
+});
 
-  test("options whose names are kept for later are taken", () => {
-    expect(() => new Client({ balancer: "round_robin", pool: { max: 2 }, retry: false } as object)).not.toThrow();
-    expect(() =>
-      mergeOptions({}, { retry: false, hedge: {}, idempotencyKey: "k", affinity: "a" } as object),
-    ).not.toThrow();
+describe("an option of what is not built yet is refused, by its name:", () => {
+  const planned = (name: string) =>
+    expect.objectContaining({
+      name: "TypeError",
+      code: "ERR_RAP_OPTION",
+      message: expect.stringMatching(new RegExp(`cannot have the option "${name}" yet: it is not built`)),
+    });
+
+  test.each([
+    ["balancer", "round_robin"],
+    ["pool", { max: 2 }],
+    ["retry", { maxAttempts: 3 }],
+    ["retryBudget", {}],
+  ])("%s of a client", (name, value) => {
+    expect(() => new Client({ [name]: value })).toThrow(planned(name));
+  });
+
+  test.each([
+    ["retry", { maxAttempts: 3 }],
+    ["hedge", { maxAttempts: 2, delay: 5 }],
+    ["idempotencyKey", "k"],
+    ["affinity", "a"],
+  ])("%s of a call", async (name, value) => {
+    const client = new Client();
+    const options = { [name]: value };
+    const sum = client.register<() => number>("sum");
+    expect(() => sum.with(options)).toThrow(planned(name));
+    expect(() => client.register<() => number>("sum", options)).toThrow(planned(name));
+    expect(() => withCallOptions(options, () => 1)).toThrow(planned(name));
+    await expect(client.invokeByName("sum", [], options)).rejects.toThrow(planned(name));
+  });
+
+  test("weight of an address", () => {
+    expect(() => new Client().addConn("127.0.0.1", 1, { weight: 2 })).toThrow(planned("weight"));
+  });
+
+  test("but to do without is what is so", () => {
+    expect(() => new Client({ retry: false } as object)).not.toThrow();
+    expect(() => mergeOptions({}, { retry: false } as object)).not.toThrow();
+  });
+});
+
+describe("a value that cannot be meant is refused where it is given:", () => {
+  const mistake = (code: string, message: RegExp) =>
+    expect.objectContaining({ name: "TypeError", code, message: expect.stringMatching(message) });
+
+  test.each([
+    [{ health: 5 }, /health of Client is a boolean, or the name of a service/],
+    [{ tls: true }, /tls of Client is an object, not a boolean/],
+    [{ sslCertPath: 5 }, /sslCertPath of Client is a text, not a number/],
+    [{ limits: 5 }, /limits of Client is an object, not a number/],
+  ])("%p of a client", (options, message) => {
+    expect(() => new Client(options as object)).toThrow(mistake("ERR_RAP_OPTION", message));
+  });
+
+  test("options of a call that are none", async () => {
+    const client = new Client();
+    const none = mistake("ERR_RAP_OPTION", /options of a call are a record/);
+    await expect(client.invokeByName("sum", [], null as never)).rejects.toThrow(none);
+    expect(() => client.register<() => number>("sum").with(null as never)).toThrow(none);
+    expect(() => withCallOptions(undefined as never, () => 1)).toThrow(none);
+    expect(() => mergeOptions({}, { onHeaders: 5 } as never)).toThrow(mistake("ERR_RAP_OPTION", /onHeaders/));
+    expect(() => mergeOptions({}, { waitForReady: "no" } as never)).toThrow(mistake("ERR_RAP_OPTION", /waitForReady/));
+    await expect(client.invokeByName("sum", [], { group: 5 } as never)).rejects.toThrow(
+      mistake("ERR_RAP_REGISTER", /a group is a text, not of type number/),
+    );
+  });
+
+  test("a function that is none, and an event that no client has", async () => {
+    const client = new Client();
+    const none = mistake("ERR_RAP_CALL", /takes a function/);
+    expect(() => client.invoke("sum" as never, [])).toThrow(none);
+    await expect(client.withSession(undefined as never)).rejects.toThrow(none);
+    expect(() => client.on("conect" as never, () => {})).toThrow(mistake("ERR_RAP_LOAD", /no event "conect"/));
+    expect(() => client.on("connect", undefined as never)).toThrow(mistake("ERR_RAP_LOAD", /a listener is a function/));
+    expect(() => client.stop({ grace: 5 } as never)).toThrow(mistake("ERR_RAP_OPTION", /did you mean "graceMs"/));
   });
 });
 

@@ -147,3 +147,30 @@ test("so many calls may wait and no more", async () => {
   finish("c");
   expect(await Promise.all(calls)).toEqual(["a", "b", "c"]);
 });
+
+test("a start does not wait for an address that says nothing, nor do calls", async () => {
+  const world = memory();
+  const transport: Transport = {
+    scheme: "memory",
+    dial: (to, signal) => {
+      if (to !== "memory://silent") return world.dial(to, signal);
+      return new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+    },
+    listen: (at, onSocket) => world.listen(at, onSocket),
+  };
+  await using server = new Server().register({ ping: () => "pong" });
+  await server.listen({ transport, address: "memory://a" });
+  // With a clock that stands still the dial's time is never over.
+  const clock = new ManualClock();
+  const container = createContainer();
+  container.register(CLOCK, { useValue: clock });
+  const client = new Client({ target: ["memory://silent", "memory://a"], transports: [transport], container });
+  const connected = new Promise((resolve) => client.on("connect", resolve));
+  const start = client.start();
+  await connected;
+  await new Promise(setImmediate);
+  clock.advance(50);
+  await start;
+  expect(await client.invokeByName("ping")).toBe("pong");
+  await client.stop();
+});

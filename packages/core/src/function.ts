@@ -77,17 +77,17 @@ export function rpc(options: MethodOptions, fn: AnyFn): AnyFn {
 const METHOD_OPTIONS: OptionNames<MethodOptions> = {
   name: true,
   group: true,
-  private: true,
+  private: "boolean",
   input: true,
   output: true,
   params: true,
-  errors: true,
-  idempotent: true,
+  errors: "object",
+  idempotent: "boolean",
   timeout: true,
   maxTimeout: true,
   worker: true,
-  summary: true,
-  doc: true,
+  summary: "string",
+  doc: "string",
   deprecated: true,
 };
 

@@ -48,7 +48,7 @@ export {
   runConnMiddleware,
   runMessageMiddleware,
 } from "./middleware";
-export { checkOptions, type OptionNames, optionError, unknownOption } from "./option-names";
+export { checkOption, checkOptions, type OptionNames, optionError } from "./option-names";
 export { PrivateFunctions } from "./private-functions";
 export {
   type Envelope,

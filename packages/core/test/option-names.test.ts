@@ -59,3 +59,39 @@ describe("what is no record of options is refused:", () => {
     expect(mistake(options)).toMatch(/^the options of Server are a record, not/);
   });
 });
+
+describe("a value of another type than the option has", () => {
+  const names = { secure: "boolean", port: "number", path: "string", tls: "object", log: "function" } as const;
+  test.each([
+    [{ secure: "false" }, "secure of Server is a boolean, not a string"],
+    [{ secure: null }, "secure of Server is a boolean, not null"],
+    [{ port: "9000" }, "port of Server is a number, not a string"],
+    [{ path: 5 }, "path of Server is a text, not a number"],
+    [{ tls: null }, "tls of Server is an object, not null"],
+    [{ tls: true }, "tls of Server is an object, not a boolean"],
+    [{ log: {} }, "log of Server is a function, not an object"],
+  ])("%p is refused", (options, message) => {
+    expect(() => checkOptions("Server", options, names as never)).toThrow(
+      expect.objectContaining({ code: "ERR_RAP_OPTION", message: `the option ${message}` }),
+    );
+  });
+
+  test("undefined is the same as no option", () => {
+    expect(() => checkOptions("Server", { secure: undefined, port: 1, tls: {} }, names as never)).not.toThrow();
+  });
+});
+
+test("an option of what is not built yet is refused, by its name, and no other is said to be there", () => {
+  const names: OptionNames<{ port?: number; retry?: unknown }> = { port: true, retry: "planned" };
+  const check = (options: object) => () => checkOptions("Client", options, names);
+  expect(check({ retry: { maxAttempts: 3 } })).toThrow(
+    expect.objectContaining({
+      code: "ERR_RAP_OPTION",
+      message: 'Client cannot have the option "retry" yet: it is not built',
+    }),
+  );
+  expect(check({ retry: false })).not.toThrow();
+  expect(check({ retry: undefined })).not.toThrow();
+  expect(check({ verbose: 1 })).toThrow(/it has port$/);
+  expect(check({ rety: 1 })).toThrow(/did you mean "retry"/);
+});

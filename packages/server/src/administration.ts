@@ -1,4 +1,4 @@
-import { context, isChannel, type Logger, rpc, unknownOption } from "@rap/core";
+import { checkOptions, context, isChannel, type Logger, type OptionNames, rpc } from "@rap/core";
 import { messageOf, RapError } from "@rap/protocol";
 import { describeMethod, type MethodDescription } from "./describe";
 import type { Modules } from "./modules";
@@ -95,7 +95,7 @@ class Loading {
 
 const KINDS = ["function", "channel"] as const;
 
-const OPTIONS: Readonly<Record<keyof LoadedOptions, "string" | "boolean">> = {
+const OPTIONS: OptionNames<LoadedOptions> = {
   name: "string",
   group: "string",
   private: "boolean",
@@ -105,13 +105,12 @@ const OPTIONS: Readonly<Record<keyof LoadedOptions, "string" | "boolean">> = {
 
 function checked(given: unknown): LoadedOptions {
   if (given === undefined || given === null) return {};
-  if (typeof given !== "object" || Array.isArray(given)) throw invalid("options are a record");
-  for (const [option, value] of Object.entries(given)) {
-    const type = Object.hasOwn(OPTIONS, option) ? OPTIONS[option as keyof LoadedOptions] : undefined;
-    if (type === undefined) throw invalid(unknownOption("registry", option, Object.keys(OPTIONS)).message);
-    if (value !== undefined && typeof value !== type) throw invalid(`the option ${option} is a ${type}`);
+  try {
+    checkOptions("registry", given as LoadedOptions, OPTIONS);
+  } catch (error) {
+    throw invalid(messageOf(error));
   }
-  return given;
+  return given as LoadedOptions;
 }
 
 /** The server's own functions stay what they are. */

@@ -1,4 +1,11 @@
-import { type Container, checkOptions, type LifecycleEvent, type Logger, type OptionNames } from "@rap/core";
+import {
+  type Container,
+  checkOptions,
+  type LifecycleEvent,
+  type Logger,
+  type OptionNames,
+  optionError,
+} from "@rap/core";
 import type { LimitChanges } from "@rap/protocol";
 import type { TlsServerOptions, Transport } from "@rap/transport";
 import type { LoadOptions } from "./modules";
@@ -59,38 +66,41 @@ export interface ListenOptions {
 }
 
 const SERVER_OPTIONS: OptionNames<ServerOptions> = {
-  host: true,
+  host: "string",
   port: true,
-  path: true,
-  tls: true,
-  sslCertPath: true,
-  sslKeyPath: true,
+  path: "string",
+  tls: "object",
+  sslCertPath: "string",
+  sslKeyPath: "string",
   startEvents: true,
   stopEvents: true,
   signals: true,
-  drainTimeout: true,
+  drainTimeout: "number",
   workers: true,
-  logger: true,
-  limits: true,
-  health: true,
-  reflection: true,
+  logger: "object",
+  limits: "object",
+  health: "boolean",
+  reflection: "boolean",
   load: true,
-  exposeErrors: true,
-  container: true,
+  exposeErrors: "boolean",
+  container: "object",
 };
 
 const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
-  host: true,
+  host: "string",
   port: true,
-  path: true,
-  signal: true,
-  transport: true,
-  address: true,
+  path: "string",
+  signal: "object",
+  transport: "object",
+  address: "string",
 };
 
-/** Throws a TypeError (`ERR_RAP_OPTION`) for an option that no server has. */
+/** Throws a TypeError (`ERR_RAP_OPTION`) for an option that no server has, or a value of another type. */
 export function checkServerOptions(options: ServerOptions): void {
   checkOptions("Server", options, SERVER_OPTIONS);
+  const { signals = false, drainTimeout = 0 } = options;
+  if (signals !== false && !Array.isArray(signals)) throw optionError("signals of Server is a list of names, or false");
+  if (!(drainTimeout >= 0)) throw optionError(`drainTimeout of Server is 0 or more milliseconds, not ${drainTimeout}`);
 }
 
 /** The same for `listen()`. */

@@ -6,6 +6,7 @@ import {
   type ConnMiddleware,
   type Container,
   checkInTime,
+  checkOptions,
   defaultLogger,
   type Host,
   LIMITS,
@@ -235,7 +236,7 @@ export class Server implements AsyncDisposable, Host {
   /** Adds middleware and processors alike. */
   use(...list: (ConnMiddleware | MessageMiddleware | Processor)[]): this {
     for (const part of list) {
-      if ("dispatch" in part) this.#load(part);
+      if (typeof part === "object" && part !== null && "dispatch" in part) this.#load(part);
       else this.loadProcessor([part]);
     }
     return this;
@@ -320,6 +321,7 @@ export class Server implements AsyncDisposable, Host {
    * process at once.
    */
   async runForever(): Promise<void> {
+    if (this.#state === "stopped" && this.#stopping !== undefined) return this.#stopping;
     if (this.#listeners.length === 0) await this.listen();
     const { signals = ["SIGINT", "SIGTERM"] } = this.#options;
     const stopped = new Promise<void>((resolve) => {
@@ -341,6 +343,7 @@ export class Server implements AsyncDisposable, Host {
    * `drainTimeout`), aborts the rest with UNAVAILABLE, closes. Always resolves; later calls share the first one's end.
    */
   shutdown(options: { graceMs?: number; signal?: AbortSignal } = {}): Promise<void> {
+    checkOptions("shutdown()", options, { graceMs: "number", signal: "object" });
     this.#stopping ??= this.#stop(options);
     return this.#stopping;
   }

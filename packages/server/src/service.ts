@@ -11,7 +11,7 @@ export interface ServiceOptions {
   private?: boolean;
 }
 
-const OPTIONS: OptionNames<ServiceOptions> = { group: true, private: true };
+const OPTIONS: OptionNames<ServiceOptions> = { group: "string", private: "boolean" };
 
 // biome-ignore lint/suspicious/noExplicitAny: constructors are matched by their instance
 export type Ctor<T = unknown> = abstract new (...args: any[]) => T;

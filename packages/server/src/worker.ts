@@ -83,7 +83,7 @@ export interface WorkerPoolOptions {
   idleTimeout?: number;
 }
 
-const OPTIONS: OptionNames<WorkerPoolOptions> = { maxThreads: true, idleTimeout: true };
+const OPTIONS: OptionNames<WorkerPoolOptions> = { maxThreads: "number", idleTimeout: "number" };
 
 /**
  * Threads that run functions off the event loop, one task each at a time; further tasks wait. Nothing is started, nor

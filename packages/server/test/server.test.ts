@@ -52,6 +52,34 @@ test("nobody registers in the groups of the server itself, neither before nor af
   }
 });
 
+describe("a value that an option cannot have is refused where it is given:", () => {
+  test.each<[object, string]>([
+    [{ exposeErrors: "false" }, "exposeErrors of Server is a boolean, not a string"],
+    [{ tls: true }, "tls of Server is an object, not a boolean"],
+    [{ signals: "SIGTERM" }, "signals of Server is a list of names, or false"],
+    [{ drainTimeout: -1 }, "drainTimeout of Server is 0 or more milliseconds, not -1"],
+    [{ drainTimeout: Number.NaN }, "not NaN"],
+    [{ logger: 5 }, "logger of Server is an object, not a number"],
+  ])("new Server(%j)", (options, message) => {
+    expect(() => new Server(options as ServerOptions)).toThrow(meant(message));
+  });
+
+  test("listen, shutdown, register, use", async () => {
+    const server = new Server();
+    await expect(server.listen({ host: 5 } as object)).rejects.toThrow(meant("host of listen() is a text"));
+    expect(() => server.shutdown({ grace: 5 } as object)).toThrow(meant('did you mean "graceMs"?'));
+    expect(() => server.register({ f: () => 1 }, { private: "yes" } as object)).toThrow(meant("private of register()"));
+    expect(() => server.use(3 as never)).toThrow(expect.objectContaining({ code: "ERR_RAP_LOAD" }));
+  });
+});
+
+test("a server that has stopped already does not run forever", async () => {
+  const server = new Server();
+  await server.listen({ transport: memory() });
+  await server.shutdown();
+  await server.runForever();
+});
+
 test("a certificate or key that cannot be read is said to be so, by option and file, and the server can try again", async () => {
   const certificate = require.resolve("./server.test");
   const server = new Server({ sslCertPath: certificate, sslKeyPath: "/nowhere/rap.key" });
