@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { describe, expect, test } from "@jest/globals";
 import { CLOCK, RANDOM } from "@rap/core";
 import { createContainer } from "@rap/core/container";
-import { PREAMBLE } from "@rap/protocol";
+import { LIMITS, PREAMBLE, systemRandom } from "@rap/protocol";
 import { context, Server } from "@rap/server";
 import { createTestPair, ManualClock } from "@rap/testing";
 import { memory } from "@rap/transport";
@@ -105,5 +105,39 @@ describe("the way back", () => {
     await goodbye;
     expect(await comesAfter(100)).toBe(1);
     await client.stop({ graceMs: 0 });
+  });
+
+  test("is not taken at the same time by all clients that a server said goodbye to at once", async () => {
+    const clock = new ManualClock();
+    const world = memory();
+    const peers: RawPeer[] = [];
+    const cameAt: number[] = [];
+    await world.listen("memory://a", (socket) => {
+      const peer = new RawPeer(socket);
+      peer.write(PREAMBLE);
+      peer.send({ kind: "hello", hello: helloOf() });
+      peers.push(peer);
+      cameAt.push(clock.now());
+    });
+    const clients = Array.from({ length: 200 }, (_, n) => {
+      const container = createContainer();
+      container.register(CLOCK, { useValue: clock });
+      // Evenly from 0 to 1, as a good source of randomness would have it.
+      container.register(RANDOM, { useValue: { ...systemRandom, float: () => n / 200 } });
+      return new Client({ target: "memory://a", transports: [world], container });
+    });
+    await Promise.all(clients.map((client) => client.start()));
+    for (const peer of peers.splice(0)) peer.send({ kind: "goaway", lastId: 2 ** 31 - 1, code: 0, reason: "restart" });
+    cameAt.length = 0;
+    for (let ms = 0; ms < LIMITS.reconnectInitialBackoff; ms += 20) {
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+      clock.advance(20);
+    }
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(cameAt).toHaveLength(200);
+    for (let from = 0; from < LIMITS.reconnectInitialBackoff; from += 20) {
+      expect(cameAt.filter((at) => at >= from && at < from + 20).length).toBeLessThanOrEqual(21);
+    }
+    await Promise.all(clients.map((client) => client.stop()));
   });
 });
