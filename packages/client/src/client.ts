@@ -55,9 +55,10 @@ import { CLIENT_EVENTS, type ClientCore, type ClientEvent, Pool } from "./pool";
 import { ChannelCall } from "./remote-channel";
 import type { KindArgs, Only, Remote, RemoteFn, RemoteService, Result } from "./remote-function";
 import { RemoteStream, StreamCall } from "./remote-stream";
-import { type CallArguments, isSource, UnaryCall } from "./send";
+import { type CallArguments, UnaryCall } from "./send";
 import { openSession, type Session } from "./session";
 import { type Target, targetOf } from "./target";
+import { isSource } from "./upload";
 
 export interface ClientStats {
   connections: number;

@@ -1,8 +1,9 @@
 import { Inbox, InboxIterator } from "@rap/core";
 import { Metadata, RapError, Shape, type Stream } from "@rap/protocol";
 import type { ClientCore } from "./pool";
-import { type CallArguments, isSource, OutgoingCall } from "./send";
+import { type CallArguments, OutgoingCall } from "./send";
 import type { Target } from "./target";
+import { isSource } from "./upload";
 
 /** A server stream on the client: a call that gives many results. */
 export class StreamCall extends OutgoingCall {

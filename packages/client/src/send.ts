@@ -4,7 +4,6 @@ import {
   callScope,
   type Dependent,
   type Envelope,
-  Gate,
   isPromise,
   ProcessedSink,
   type ProcessorChain,
@@ -31,6 +30,7 @@ import type { ClientCore } from "./pool";
 import type { ClientSession } from "./session";
 import { type Cancellable, unwatch, watch } from "./signal-watch";
 import type { Target } from "./target";
+import { isSource, type Source, Upload } from "./upload";
 
 /** Arguments by position, or by name where the server declared names. */
 export type CallArguments = readonly unknown[] | Readonly<Record<string, unknown>>;
@@ -59,9 +59,8 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   #given: Metadata | undefined;
   /** Tells the processors that the call is over. */
   #exit: ((error?: unknown) => void) | undefined;
-  /** The argument that is streamed, and where it stood. */
-  #streamed: AsyncIterable<unknown> | Iterable<unknown> | undefined;
-  #streamArg = -1;
+  /** The argument that is streamed, if one is. */
+  #upload: Upload | undefined;
   #timeout = 0;
   #retried = false;
   /** Whether a part of the time went by before the call was sent. */
@@ -71,8 +70,6 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   /** The connection that it must go over, room or not. */
   #pinned: Connection | undefined;
   #scopeSignal: AbortSignal | undefined;
-  #source: AsyncIterator<unknown> | undefined;
-  #gate: Gate | undefined;
 
   constructor(core: ClientCore, target: Target, shape: Shape, args: CallArguments | undefined) {
     super();
@@ -156,7 +153,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
 
   onReset(error: RapError | undefined): void {
     const { stream } = this;
-    this.stopSource();
+    this.#upload?.stop();
     if (stream?.localDone === false) stream.reset(CANCELLED);
     if (
       error?.maybeExecuted === false &&
@@ -178,7 +175,7 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   }
 
   onWritable(): void {
-    this.#gate?.open();
+    this.#upload?.writable();
   }
 
   onMessage(
@@ -256,16 +253,8 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
     if (this.options.signal !== undefined) unwatch(this.options.signal, this);
     if (this.#scopeSignal !== undefined) unwatch(this.#scopeSignal, this);
     this.#args = undefined;
-    if (this.#source !== undefined) this.stopSource();
+    this.#upload?.stop();
     return true;
-  }
-
-  /** The server needs no more of what the caller streams in. */
-  protected stopSource(): void {
-    const source = this.#source;
-    this.#source = undefined;
-    this.#gate?.open();
-    if (source !== undefined) void leave(source);
   }
 
   /** The caller's signal fired. */
@@ -342,9 +331,9 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   /** Takes the streamed argument out of the others. */
   #split(args: readonly unknown[]): void {
     const rest = [...args];
-    this.#streamArg = rest.findIndex(isSource);
-    this.#streamed = rest[this.#streamArg] as AsyncIterable<unknown>;
-    rest[this.#streamArg] = null;
+    const index = rest.findIndex(isSource);
+    this.#upload = new Upload(rest[index] as Source, index);
+    rest[index] = null;
     this.#args = rest;
   }
 
@@ -399,38 +388,24 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
       target.bytes,
       timeout,
       this.#metadata,
-      this.#streamArg,
+      this.#upload === undefined ? -1 : this.#upload.index,
       body,
       end,
       sink,
       large?.tail,
     );
-    if (this.#streamed !== undefined) {
+    if (this.#upload !== undefined) {
       // What was streamed cannot be streamed again.
       this.#retried = true;
-      void this.#send(this.#streamed, this.stream);
+      void this.#send(this.#upload, this.stream);
     }
     this.opened();
   }
 
-  /** Streams the caller's items in, no faster than the server takes them. */
-  async #send(source: AsyncIterable<unknown> | Iterable<unknown>, stream: Stream): Promise<void> {
-    const gate = new Gate();
-    this.#gate = gate;
+  /** Streams the caller's items in. */
+  async #send(upload: Upload, stream: Stream): Promise<void> {
     try {
-      const iterator = iterate(source);
-      this.#source = iterator;
-      while (this.#source !== undefined) {
-        const next = await iterator.next();
-        if (this.#source === undefined) return;
-        if (next.done === true) {
-          this.#source = undefined;
-          stream.end();
-          return;
-        }
-        const sent = this.#sendItem(stream, next.value);
-        if (!(isPromise(sent) ? await sent : sent)) await gate.wait();
-      }
+      if (await upload.send((item) => this.#sendItem(stream, item))) stream.end();
     } catch (error) {
       if (this.settled) return;
       stream.reset(new RapError("CANCELLED", `the caller's stream failed: ${messageOf(error)}`));
@@ -521,35 +496,6 @@ function withSession(metadata: MetadataInit | undefined, id: string): Metadata {
   return new Metadata(metadata).set(SESSION_KEY, id);
 }
 
-/** Whether an argument is a stream rather than a value: an async iterable, or an iterator that is no collection. */
-export function isSource(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
-  if (typeof value !== "object" || value === null) return false;
-  try {
-    if (Symbol.asyncIterator in value) return true;
-    return Symbol.iterator in value && typeof (value as { next?: unknown }).next === "function";
-  } catch {
-    return false; // a value that throws when it is looked at: the codec will say where it is
-  }
-}
-
 function endsInObject(args: CallArguments | undefined): boolean {
   return Array.isArray(args) && typeof args[args.length - 1] === "object";
-}
-
-/** What a source does when it is left is its own business. */
-async function leave(source: AsyncIterator<unknown>): Promise<void> {
-  try {
-    await source.return?.();
-  } catch {
-    // The call is over: there is nobody to tell.
-  }
-}
-
-function iterate(source: AsyncIterable<unknown> | Iterable<unknown>): AsyncIterator<unknown> {
-  if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
-  const iterator = source[Symbol.iterator]();
-  return {
-    next: async () => iterator.next(),
-    return: async () => iterator.return?.() ?? { done: true, value: undefined },
-  };
 }

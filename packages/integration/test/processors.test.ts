@@ -348,6 +348,8 @@ describe("while a processor of the server takes its time", () => {
     const count = both.client.registerGen<(to: number) => AsyncIterable<number>>("count");
     const stream = count.with({ signal: abort.signal })(3);
     await until(() => reached.yes);
+    // The item before it arrives.
+    for (let i = 0; i < 20; i++) await turn();
     abort.abort();
     const iterator = stream[Symbol.asyncIterator]();
     expect(await iterator.next()).toEqual({ done: false, value: 0 });
