@@ -250,6 +250,29 @@ describe("a peer that is behind", () => {
     await othersAreAnswered(pair, 1);
   });
 
+  test("is read on by a client that gives it much credit, as it may not be read from by its server", async () => {
+    const limits = {
+      writeQueueSoftBytes: 4_000,
+      streamWindowMessages: 2,
+      maxUnsentReplies: 2,
+      writeStallTimeout: 1_000,
+    };
+    const server = new Server({ logger: SILENT, limits }).register({
+      async *echo(items: AsyncIterable<Uint8Array>) {
+        for await (const item of items) yield item;
+      },
+    });
+    await using pair = await createTestPair(server, { highWaterMark: 1_000, latency: 1, client: { limits } });
+    const echo = pair.client.registerGen<(items: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>>("echo");
+    const items = times(50, () => new Uint8Array(2_000));
+    const read = async () => {
+      let count = 0;
+      for await (const _ of echo(items.values() as never)) count++;
+      return count;
+    };
+    expect(await Promise.all(times(20, read))).toEqual(times(20, () => 50));
+  });
+
   test("has its large messages go on whatever the socket's high-water mark", async () => {
     const server = new Server({ logger: SILENT });
     register(server);

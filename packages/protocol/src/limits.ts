@@ -42,7 +42,7 @@ export const LIMITS = Object.freeze({
   pingsPerSecond: 0.2,
   /** Overdrafts of the ping budget before goaway(TOO_MANY_PINGS). */
   pingStrikes: 3,
-  /** Replies that the peer provoked (pong, reset, credit) and the socket has not taken. Over it: that peer is not read from. */
+  /** Replies that the peer provoked (pong, reset) and the socket has not taken. Over it: that peer is not read from. */
   maxUnsentReplies: 100,
   /** Odd but legal frames (unknown stream, empty data, zero credit) in one burst. Over it: TOO_MANY_GLITCHES. */
   glitchBurst: 200,

@@ -458,7 +458,6 @@ export class Connection implements SocketHandler, FrameSink {
     writeU32(this.outbox.buffer, at + 4, messages);
     // Not at the end of the turn: a reader may be busy with what came for long, and the sender would idle meanwhile.
     if (id !== 0) this.outbox.flush();
-    this.#pressure.provoked++;
   }
 
   /** Parts of a message came (or, below 0, are no longer kept). */
