@@ -1,4 +1,13 @@
-import type { CallOptions, Channel, Client, RemoteChannel, RemoteFn, Session, Stream } from "@rap/client";
+import {
+  type CallOptions,
+  type Channel,
+  type Client,
+  RapError,
+  type RemoteChannel,
+  type RemoteFn,
+  type Session,
+  type Stream,
+} from "@rap/client";
 import type { ClientSession } from "../../client/src/session";
 import type { Order } from "./functions";
 import {
@@ -202,8 +211,13 @@ export class Caller {
       record.sentEnd = true;
       await channel.end();
     };
-    // The reader hears of what ends the channel, too.
-    const written = write().catch(() => undefined);
+    let failure: RapError | undefined;
+    // The reader hears of what ends the channel, too; a message that cannot be sent does not end it.
+    const written = write().catch((error: RapError) => {
+      if (channel.closed) return undefined;
+      failure = new RapError(error.code, error.message);
+      return channel.close(failure);
+    });
     for await (const item of channel) {
       this.#note(record, item);
       if (record.received.length === leaveAfter) {
@@ -214,6 +228,7 @@ export class Caller {
     }
     await written;
     await channel.waitClose();
+    if (failure !== undefined) throw failure;
     if (channel.error !== undefined) throw channel.error;
   }
 

@@ -17,11 +17,14 @@ const HEARD: Record<Weather, number> = { calm: 500, rolling: 500, storm: 12_000 
 /** What no error may tell another machine: a stack, a path, or what a function threw that is no RapError. */
 const LEAK = /\n\s+at |[\\/](packages|node_modules)[\\/]|\.[jt]s:\d|something private/;
 
+/** Bytes of a message beside its body, at most. */
+const OVERHEAD = 300;
 /** What becomes of an error that a processor throws. */
 const REFUSALS: ReadonlySet<string> = new Set(["FAILED_PRECONDITION", "UNKNOWN", "INTERNAL"]);
 
 /** Tells from a whole history which promises were not kept. */
-export function check({ weather }: ScenarioPlan, history: History, isAlive: (client: string) => boolean): Violation[] {
+export function check(scenario: ScenarioPlan, history: History, isAlive: (client: string) => boolean): Violation[] {
+  const { weather } = scenario;
   const runs = new Map<string, RunRecord[]>();
   for (const run of history.runs) runs.set(run.id, [...(runs.get(run.id) ?? []), run]);
   const found: Violation[] = [...history.violations];
@@ -37,7 +40,7 @@ export function check({ weather }: ScenarioPlan, history: History, isAlive: (cli
       checkSettling(call, say);
       const refused = history.refused.has(plan.id);
       checkValues(call, mine, refused, say);
-      checkError(call, mine, weather, refused, say);
+      checkError(call, mine, scenario, refused, say);
     }
     checkRuns(call, mine, weather, say);
     checkCallOfSession(call, mine, history.refused.has(plan.id), say);
@@ -91,7 +94,7 @@ function checkValues(
 function checkError(
   { plan, session, error, givenUpAt, settledAt }: CallRecord,
   runs: readonly RunRecord[],
-  weather: Weather,
+  { weather, limits, rarities }: ScenarioPlan,
   refused: boolean,
   say: Say,
 ): void {
@@ -103,7 +106,11 @@ function checkError(
   if (refused && REFUSALS.has(error.code)) return;
   // A session that its client closes takes no calls any more, nor one whose server is about to go.
   if (session?.closedAt !== undefined && session.closedAt <= settledAt! && error.code === "FAILED_PRECONDITION") return;
-  if (session !== undefined && weather === "rolling" && error.code === "UNAVAILABLE" && !error.maybeExecuted) return;
+  const mayLeave = weather === "rolling" || rarities.shortLived;
+  if (session !== undefined && mayLeave && error.code === "UNAVAILABLE" && !error.maybeExecuted) return;
+  // What is over a limit fails, and alone.
+  const large = plan.bytes + OVERHEAD > limits.maxMessageBytes;
+  if (error.code === "RESOURCE_EXHAUSTED" && (large || /^\d+ calls wait already$/.test(error.message))) return;
   const ordered = plan.failAfter !== undefined && (error.code === "FAILED_PRECONDITION" || error.origin === "remote");
   if (!ordered) say("I12", `failed in ${weather} weather: ${error.code}: ${error.message}`);
 }

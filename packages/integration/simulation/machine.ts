@@ -11,9 +11,9 @@ export class Machine {
   /** Gone without a word: what is sent to it is not even refused. */
   dark = false;
 
-  constructor(name: string, time: VirtualTime) {
+  constructor(name: string, time: VirtualTime, lateness?: () => number) {
     this.name = name;
-    this.clock = new ProcessClock(time);
+    this.clock = new ProcessClock(time, lateness);
   }
 
   /** Stops at once, as by SIGKILL; `dark`: as by pulling the plug. */

@@ -26,7 +26,11 @@ export class Network {
   /** Called with the client's name and the address of each dial. */
   onDial: (client: string, address: string) => void = () => undefined;
 
-  constructor(time: VirtualTime, trace: Trace, chance: Chance) {
+  /** Bytes on their way at which a socket takes no more; undefined: drawn for each. */
+  readonly #socketBytes: number | undefined;
+
+  constructor(time: VirtualTime, trace: Trace, chance: Chance, socketBytes: number | undefined) {
+    this.#socketBytes = socketBytes;
     this.#time = time;
     this.#trace = trace;
     this.#chance = chance;
@@ -144,7 +148,8 @@ export class Network {
   }
 
   #connect(machine: Machine, doorway: Doorway, road: Road): Socket {
-    const options = { time: this.#time, trace: this.#trace, road, highWaterMark: this.#chance.size(1_000, 64_000) };
+    const highWaterMark = this.#socketBytes ?? this.#chance.size(1_000, 64_000);
+    const options = { time: this.#time, trace: this.#trace, road, highWaterMark };
     const [near, far] = SimSocket.pair(options, `#${++this.#dialled}`, machine, doorway.machine);
     this.#links.push(near);
     doorway.onSocket(far);

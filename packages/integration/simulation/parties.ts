@@ -1,6 +1,7 @@
 import { CLOCK, Client, RANDOM } from "@rap/client";
 import type { Limits } from "@rap/protocol";
 import { createContainer, type Logger, Server } from "@rap/server";
+import type { Rarities } from "./buggify";
 import { Caller } from "./caller";
 import type { Chance } from "./chance";
 import { Functions } from "./functions";
@@ -22,6 +23,7 @@ export interface World {
   readonly limits: Limits;
   readonly weather: Weather;
   readonly processing: Processing;
+  readonly rarities: Rarities;
 }
 
 /** A server at its address, which is killed and started again. */
@@ -43,7 +45,11 @@ export class ServerParty {
   async start(): Promise<void> {
     const { time, network, history, limits } = this.#world;
     const before = this.machine as Machine | undefined;
-    this.machine = new Machine(`${this.address.slice("memory://".length)}#${++this.#runs}`, time);
+    this.machine = new Machine(
+      `${this.address.slice("memory://".length)}#${++this.#runs}`,
+      time,
+      latenessOf(this.#world),
+    );
     this.server = new Server({
       limits,
       logger: faultLogger(history),
@@ -70,7 +76,7 @@ export class ClientParty {
 
   constructor(world: World, name: string, addresses: readonly string[]) {
     const { time, trace, network, history, limits } = world;
-    this.machine = new Machine(name, time);
+    this.machine = new Machine(name, time, latenessOf(world));
     this.client = new Client({
       target: addresses,
       limits,
@@ -82,6 +88,13 @@ export class ClientParty {
     if (this.wrapping !== undefined) this.client.loadProcessor([this.wrapping]);
     this.caller = new Caller(this.machine, this.client, history, trace);
   }
+}
+
+/** Every fourth timer is late, where any is. */
+function latenessOf({ chance, rarities: { lateness } }: World): (() => number) | undefined {
+  if (lateness === 0) return undefined;
+  const own = chance.fork();
+  return () => (own.once(0.25) ? own.between(0, lateness) : 0);
 }
 
 function wrappingOf({ processing, history, chance }: World, machine: Machine, isClient: boolean): Wrapping | undefined {

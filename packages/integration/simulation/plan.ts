@@ -1,4 +1,5 @@
 import { type Limits, limits } from "@rap/protocol";
+import { type Point, type Rarities, raritiesOf } from "./buggify";
 import type { Chance } from "./chance";
 import type { CallPlan, Kind, SessionPlan } from "./history";
 import type { Processing } from "./wrapping";
@@ -34,6 +35,8 @@ export interface ScenarioPlan {
   readonly weather: Weather;
   readonly limits: Limits;
   readonly processing: Processing;
+  readonly points: readonly Point[];
+  readonly rarities: Rarities;
   readonly clients: readonly ClientPlan[];
 }
 
@@ -45,16 +48,17 @@ export interface ClientPlan {
 
 export function planOf(chance: Chance): ScenarioPlan {
   const weather = chance.oneOf<Weather>(["calm", "rolling", "rolling", "storm", "storm", "storm", "storm", "storm"]);
-  const table = limitsOf(chance.fork());
+  const { points, rarities } = raritiesOf(chance.fork());
+  const table = limitsOf(chance.fork(), rarities);
   const clients = Array.from({ length: CLIENTS }, (_, client) =>
-    planOfClient(`c${client + 1}`, chance.fork(), weather, table),
+    planOfClient(`c${client + 1}`, chance.fork(), weather, table, rarities.stubborn),
   );
   const processing = chance.oneOf<Processing>(["none", "none", "prompt", "slow"]);
-  return { weather, limits: table, processing, clients };
+  return { weather, limits: table, processing, points, rarities, clients };
 }
 
 /** Narrow enough that a few calls come up against every one of them. */
-function limitsOf(chance: Chance): Limits {
+function limitsOf(chance: Chance, rarities: Rarities): Limits {
   const keepalive = chance.oneOf([1_000, 4_000, 4_000]);
   const idle = chance.oneOf([240_000, 240_000, 3_000]);
   return limits({
@@ -83,24 +87,26 @@ function limitsOf(chance: Chance): Limits {
     generatorReturnTimeout: 5_000,
     goawayPause: 1_000,
     abortGrace: 1_000,
+    ...rarities.limits,
   });
 }
 
-function planOfClient(client: string, chance: Chance, weather: Weather, table: Limits): ClientPlan {
+function planOfClient(client: string, chance: Chance, weather: Weather, table: Limits, stubborn: number): ClientPlan {
+  const draw = (id: string, when: number, kind?: Kind) => callOf(id, when, chance, weather, table, stubborn, kind);
   const plans: CallPlan[] = [];
   const sessions: SessionPlan[] = [];
   let at = 300;
   while (at < LAST_CALL) {
     const id = () => `${client}.${plans.length}`;
-    if (chance.once(0.8)) plans.push(callOf(id(), at, chance, weather, table));
-    else if (chance.once(0.5)) sessions.push(sessionOf(`${client}.s${sessions.length}`, at, chance, weather, table));
+    if (chance.once(0.8)) plans.push(draw(id(), at));
+    else if (chance.once(0.5)) sessions.push(sessionOf(`${client}.s${sessions.length}`, at, chance, draw));
     else {
       // Many of a kind at the same moment, which their caller may give up together to make the same again.
       const kind = chance.oneOf(KINDS);
       const together = chance.integer(3, 12);
       const again = chance.once(0.5) ? chance.size(10, 200) : undefined;
       for (let i = 0; i < together; i++) {
-        const call = { ...callOf(id(), at, chance, weather, table, kind), ...(again && { cancelAfter: again }) };
+        const call = { ...draw(id(), at, kind), ...(again && { cancelAfter: again }) };
         plans.push(call);
         if (again) plans.push({ ...call, id: id(), at: at + again + 1, cancelAfter: undefined });
       }
@@ -111,9 +117,9 @@ function planOfClient(client: string, chance: Chance, weather: Weather, table: L
 }
 
 /** Some calls, together or one after the other, for which a connection must stay though nothing may happen on it for long. */
-function sessionOf(id: string, at: number, chance: Chance, weather: Weather, table: Limits): SessionPlan {
+function sessionOf(id: string, at: number, chance: Chance, draw: (id: string, at: number) => CallPlan): SessionPlan {
   const spread = chance.oneOf([0, 300, 2_000, 6_000]);
-  const call = (_: unknown, n: number) => callOf(`${id}.${n}`, chance.between(0, spread), chance, weather, table);
+  const call = (_: unknown, n: number) => draw(`${id}.${n}`, chance.between(0, spread));
   return {
     id,
     at,
@@ -130,6 +136,7 @@ function callOf(
   chance: Chance,
   weather: Weather,
   table: Limits,
+  stubborn: number,
   kind = chance.oneOf(KINDS),
 ): CallPlan {
   const items = kind === "unary" ? 1 : chance.size(1, 32) - 1;
@@ -150,7 +157,7 @@ function callOf(
     cancelAfter: !stays && chance.once(0.5) ? chance.size(1, 2_000) : undefined,
     leaveAfter: !stays && items > 1 && chance.once(0.5) ? chance.integer(1, items - 1) : undefined,
     failAfter: chance.once(0.1) ? failure(kind, items, chance) : undefined,
-    stubborn: chance.once(0.2),
+    stubborn: chance.once(stubborn),
     waitForReady: weather !== "storm" || chance.once(0.8),
   };
 }

@@ -81,6 +81,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: "goodbye is said in one step",
+    seenFrom: 110,
     plant: () => oneStepGoodbye(),
   },
   {
@@ -122,6 +123,34 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "a function is not told that its caller has left",
     plant: () => replace(ServerCall.prototype, "onReset", () => () => undefined),
+  },
+  {
+    name: "credit of less than 512 bytes is lost",
+    plant: () =>
+      replace(
+        Connection.prototype,
+        "sendCredit",
+        (send) =>
+          function (this: Connection, id, bytes, messages) {
+            if (bytes >= 512) send.call(this, id, bytes, messages);
+          },
+      ),
+  },
+  {
+    name: "a peer that was not read from for a while is never read from again",
+    plant: () =>
+      replace(
+        Connection.prototype,
+        "onDrain",
+        (onDrain) =>
+          function (this: Connection) {
+            const { socket } = this;
+            const { resume } = socket;
+            socket.resume = () => undefined;
+            onDrain.call(this);
+            socket.resume = resume;
+          },
+      ),
   },
   {
     name: "a call of a session goes to another connection with more room",

@@ -42,11 +42,11 @@ export class Reconnects {
   }
 
   #lost(path: string, isAlive: () => boolean): void {
-    const { time, limits, history } = this.#world;
+    const { time, limits, history, rarities } = this.#world;
     const since = this.#since.get(path);
     if (this.#stopped || since === undefined || time.now() - since < limits.reconnectResetAfter) return;
     this.#since.delete(path);
-    const forget = time.after(limits.reconnectInitialBackoff + SLACK, () => {
+    const forget = time.after(limits.reconnectInitialBackoff + SLACK + rarities.lateness, () => {
       if (isAlive())
         history.violation("I13", `${path} was lost after ${time.now() - since} ms and is not dialled again`);
     });

@@ -1,4 +1,5 @@
 import type { Connection } from "@rap/transport";
+import type { Point } from "./buggify";
 import { Chance } from "./chance";
 import { check } from "./checker";
 import { type FaultCounts, Faults } from "./faults";
@@ -15,6 +16,8 @@ import { VirtualTime } from "./virtual-time";
 export interface Report {
   readonly seed: number;
   readonly weather: Weather;
+  /** What was common in it that is rare. */
+  readonly points: readonly Point[];
   /** The same for the same seed, and for no other. */
   readonly hash: string;
   readonly calls: number;
@@ -33,7 +36,7 @@ export async function runScenario(seed: number, options: { trace?: boolean } = {
   const trace = new Trace(options.trace);
   const time = new VirtualTime(trace);
   const history = new History(plan.processing !== "none");
-  const network = new Network(time, trace, chance.fork());
+  const network = new Network(time, trace, chance.fork(), plan.rarities.socketBytes);
   const world: World = { time, trace, chance, network, history, ...plan };
   const restore = [time.install(), watchProcess(history)];
   forgetSlab();
@@ -69,6 +72,7 @@ export async function runScenario(seed: number, options: { trace?: boolean } = {
     return {
       seed,
       weather: plan.weather,
+      points: plan.points,
       hash: trace.hash,
       calls: history.calls.length,
       failed: history.calls.filter(({ error }) => error !== undefined).length,

@@ -26,7 +26,9 @@ export async function main(args: readonly string[]): Promise<void> {
 async function showScenario(seed: number): Promise<void> {
   const report = await runScenario(seed, { trace: true });
   for (const line of report.trace ?? []) console.log(line);
-  console.log(`\nseed ${seed}: ${report.weather}, trace ${report.hash}, ${report.calls} calls`);
+  console.log(
+    `\nseed ${seed}: ${report.weather}${report.points.map((point) => `, ${point}`).join("")}, trace ${report.hash}, ${report.calls} calls`,
+  );
   tell(report);
 }
 
@@ -79,7 +81,8 @@ function runPart(from: number, seeds: number): Promise<Campaign> {
   });
 }
 
-function tell({ seed, weather, violations }: Report): void {
+function tell({ seed, weather, points, violations }: Report): void {
   if (violations.length > 0) process.exitCode = 1;
-  for (const { invariant, what } of violations) console.log(`seed ${seed} (${weather}): ${invariant} ${what}`);
+  for (const { invariant, what } of violations)
+    console.log(`seed ${seed} (${[weather, ...points].join(", ")}): ${invariant} ${what}`);
 }

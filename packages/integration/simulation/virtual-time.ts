@@ -116,10 +116,13 @@ export class VirtualTime {
 export class ProcessClock implements Clock {
   readonly #time: VirtualTime;
   readonly #timers = new Set<() => void>();
+  readonly #lateness: () => number;
   #stopped = false;
 
-  constructor(time: VirtualTime) {
+  /** `lateness`: by how much each timer is late. */
+  constructor(time: VirtualTime, lateness: () => number = () => 0) {
     this.#time = time;
+    this.#lateness = lateness;
   }
 
   /** Timers that wait. */
@@ -133,7 +136,7 @@ export class ProcessClock implements Clock {
 
   setTimeout(callback: () => void, ms: number): Timer {
     if (this.#stopped) return undefined;
-    const cancel = this.#time.after(ms, () => {
+    const cancel = this.#time.after(ms + this.#lateness(), () => {
       this.#timers.delete(cancel);
       callback();
     });
