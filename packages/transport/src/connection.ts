@@ -41,6 +41,7 @@ import { Outbox, SMALL_BYTES } from "./outbox";
 import { type PauseLimit, Pressure } from "./pressure";
 import { NO_CALLS, REFUSED, Refusal, SHUTTING_DOWN } from "./refusal";
 import { SealedSocket } from "./sealed-socket";
+import { Slice } from "./slice";
 import { kept, MIN_FRAGMENT, putFirst, Stream, type StreamSink } from "./stream";
 import { StreamTable } from "./stream-table";
 import { type FrameTrace, frameTrace } from "./trace";
@@ -53,8 +54,8 @@ const NONE = new Uint8Array(0);
 const MAX_TARGET_BYTES = 0xffff;
 const MAX_STREAM_ARG = 0xff;
 const MAX_TIMEOUT = 0xffffffff;
-/** Frames of one read after which others have their turn: a peer that floods must not have the event loop to itself. */
-const MANY_FRAMES = 500;
+/** Frames after which it is asked whether others should have their turn. A power of two. */
+const LOOK_EVERY = 16;
 const NO_LIMITS_YET = { streamWindowBytes: 0, streamWindowMessages: 0, keepaliveInterval: 0 } as Hello;
 let connections = 0;
 
@@ -90,6 +91,7 @@ export class Connection implements SocketHandler, FrameSink {
 
   readonly #host: ConnectionHost;
   readonly #reader: FrameReader;
+  readonly #slice: Slice;
   readonly #trace: FrameTrace | undefined;
   readonly #streams = new StreamTable();
   readonly #head = openHead();
@@ -133,9 +135,10 @@ export class Connection implements SocketHandler, FrameSink {
     this.#host = options.host;
     this.#nextId = role === "client" ? 1 : 2;
     this.#reader = new FrameReader(this, limits.maxHandshakeBytes);
+    this.#slice = new Slice(this, this.#reader);
     this.#trace = frameTrace(`${role} ${this.id}`);
     this.outbox = new Outbox(this.socket, limits.fragmentBytes, this.#trace, () => this.#pressure.fallBehind());
-    this.#pressure = new Pressure(this);
+    this.#pressure = new Pressure(this, this.#slice);
     const { connectionWindowBytes } = limits;
     this.#receiveWindow = new ReceiveWindow(connectionWindowBytes, Number.MAX_SAFE_INTEGER, connectionWindowBytes / 32);
     const now = wheel.now();
@@ -339,6 +342,7 @@ export class Connection implements SocketHandler, FrameSink {
     if (this.closed) return;
     this.#bytesReceived += bytes.length;
     this.readAt = this.wheel.now();
+    this.#slice.begin(bytes.length, this.readAt);
     const frames = this.#framesReceived;
     try {
       this.#reader.push(bytes);
@@ -350,9 +354,10 @@ export class Connection implements SocketHandler, FrameSink {
     const sealed = this.#sealed?.partial ?? 0;
     const partial = this.#reader.partial + sealed;
     const received = this.#bytesReceived + sealed;
-    this.#keepalive?.read(this.wheel.now(), received, this.#reader.begun + sealed, this.#framesReceived > frames);
+    const now = this.wheel.now();
+    this.#keepalive?.read(now, received, this.#reader.begun + sealed, this.#framesReceived > frames);
     this.#pressure.read(partial);
-    if (this.#framesReceived - frames > MANY_FRAMES) this.socket.breathe?.();
+    this.#slice.end(now);
   }
 
   onDrain(): void {
@@ -361,6 +366,7 @@ export class Connection implements SocketHandler, FrameSink {
   }
 
   onClose(error?: Error): void {
+    this.#slice.finish();
     if (this.closed) return;
     const goaway = this.#goaway;
     const clean = error === undefined && this.#streams.size === 0 && (goaway === undefined || goaway.code === 0);
@@ -370,7 +376,7 @@ export class Connection implements SocketHandler, FrameSink {
   // From the reader.
 
   frame(kind: number, flags: number, id: number, bytes: Uint8Array, start: number, end: number, owned: boolean): void {
-    this.#framesReceived++;
+    if (++this.#framesReceived % LOOK_EVERY === 0) this.#slice.look();
     this.#trace?.("<", kind, flags, id, end - start);
     if (kind < Kind.OPEN && id !== 0) {
       throw new Violation(GoawayCode.PROTOCOL_ERROR, `frame kind ${kind}, which is the connection's, on stream ${id}`);

@@ -3,7 +3,6 @@ import type { TLSSocket } from "node:tls";
 import { type Clock, systemClock, type Timer } from "@rap/protocol";
 import { addressError, closeTimeoutError, explained, toError } from "./explain";
 import type { Peer, Socket, SocketHandler } from "./transport";
-import { nextTurn } from "./turn";
 
 /** Options that sockets of all kinds share. */
 export interface SocketOptions {
@@ -27,8 +26,6 @@ export class NetSocket implements Socket {
   #error: Error | undefined;
   #closeTimer: Timer | undefined;
   #paused = false;
-  /** Reads on in the next turn. */
-  #breathing = false;
   /** `write` returned false and `onDrain` has not followed. */
   #behind = false;
   /** Destroyed by us: bytes that are already read must not be delivered any more. */
@@ -116,21 +113,8 @@ export class NetSocket implements Socket {
 
   resume(): void {
     this.#paused = false;
-    if (this.#handler !== undefined && !this.#breathing) this.#raw.resume();
+    if (this.#handler !== undefined) this.#raw.resume();
   }
-
-  /** Node reads up to 32 times 64 KiB from one socket before it looks at the next. */
-  breathe(): void {
-    if (this.#breathing || this.#paused) return;
-    this.#breathing = true;
-    this.#raw.pause();
-    nextTurn(this.#readOn);
-  }
-
-  readonly #readOn = (): void => {
-    this.#breathing = false;
-    if (!this.#paused) this.#raw.resume();
-  };
 
   end(): void {
     if (this.#closeTimer !== undefined || this.#raw.destroyed) return;

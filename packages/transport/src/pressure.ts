@@ -1,6 +1,7 @@
 import { GoawayCode } from "@rap/protocol";
 import { Budget } from "./budget";
 import type { Connection } from "./connection";
+import type { Slice } from "./slice";
 import { atTurnEnd } from "./turn";
 
 /** What peers do not take, and what they began and did not finish, of all connections of the process. */
@@ -26,6 +27,7 @@ const MUCH_UNSENT = "bytes that peers do not take need too much memory";
 /** How a connection bears a peer that does not take what it is sent, or does not finish what it sends. */
 export class Pressure {
   readonly #connection: Connection;
+  readonly #slice: Slice;
   /** Bytes of messages that are not whole, and of an unfinished frame. */
   #parts = 0;
   #partial = 0;
@@ -43,8 +45,9 @@ export class Pressure {
   /** Whether the budget knows of bytes that this connection holds. */
   #accounted = false;
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, slice: Slice) {
     this.#connection = connection;
+    this.#slice = slice;
   }
 
   get reading(): boolean {
@@ -73,7 +76,7 @@ export class Pressure {
     outbox.drained();
     if (this.#paused && socket.buffered < limits.writeQueueSoftBytes) {
       this.#paused = false;
-      if (!this.#held) socket.resume();
+      if (!this.#held) this.#slice.resume();
     }
   }
 
@@ -133,9 +136,7 @@ export class Pressure {
     this.#held = false;
     // Whoever is sending just now must not be interrupted by further calls.
     atTurnEnd(() => {
-      if (this.#held || this.#connection.closed) return;
-      this.#connection.release();
-      if (this.reading) this.#connection.socket.resume();
+      if (this.reading && !this.#connection.closed) this.#slice.resume();
     });
   }
 

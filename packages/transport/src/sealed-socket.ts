@@ -86,10 +86,6 @@ export class SealedSocket implements Socket, SocketHandler, FrameSink {
     this.#socket.resume();
   }
 
-  breathe(): void {
-    this.#socket.breathe?.();
-  }
-
   /** What still waits for keys is lost. */
   end(): void {
     this.#dropEarly();

@@ -63,8 +63,6 @@ export interface Socket {
   pause(): void;
   /** Goes on with `onData`. */
   resume(): void;
-  /** Goes on with `onData` in the next turn of the event loop only. A transport may leave it out. */
-  breathe?(): void;
 
   /**
    * Sends what is buffered and then the end. Reads on until the peer ends too; after `closeTimeout` (an option of each

@@ -61,38 +61,6 @@ describe("tcp", () => {
     expect(accepted[0]?.peer).toMatchObject({ address: "::ffff:127.0.0.1", local: true });
   });
 
-  test("lets others have their turn before it reads on, when it is asked to", async () => {
-    await listen();
-    const sent = 1024 * 1024;
-    const peer = await raw();
-    peer.write(Buffer.alloc(sent));
-    await until(() => accepted.length === 1 && peer.writableLength === 0);
-    const socket = accepted[0]!;
-    const readsOfTurns: number[] = [0];
-    let received = 0;
-    socket.start({
-      onData(bytes) {
-        received += bytes.length;
-        readsOfTurns[readsOfTurns.length - 1]!++;
-        socket.breathe?.();
-      },
-      onDrain() {},
-      onClose() {},
-    });
-    while (received < sent) {
-      await new Promise((resolve) => setImmediate(resolve));
-      readsOfTurns.push(0);
-    }
-    expect(Math.max(...readsOfTurns)).toBeLessThanOrEqual(2);
-    socket.pause();
-    socket.breathe?.();
-    peer.write("more");
-    await sleep(20);
-    expect(received).toBe(sent);
-    socket.resume();
-    await until(() => received === sent + 4);
-  });
-
   test("drops connections beyond maxConnections, and counts them", async () => {
     await listen({ maxConnections: 2 });
     const first = await raw();

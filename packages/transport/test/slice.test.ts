@@ -1,0 +1,100 @@
+import { expect, test } from "@jest/globals";
+import { type Frame, Shape } from "@rap/protocol";
+import { pattern, World } from "./link";
+
+/** So many calls with a body of so many bytes, the first of them with this id. */
+function calls(count: number, target: string, first = 1, bytes = 10): Frame[] {
+  return Array.from({ length: count }, (_, n) => {
+    const id = first + 2 * n;
+    return { kind: "open", id, shape: Shape.UNARY, target, body: pattern(bytes), end: true };
+  });
+}
+
+/** Connections of a server at which each call takes a tenth of a millisecond; `handled` has all targets in order. */
+async function server(peers: number, link: { highWaterMark?: number } = {}) {
+  const world = new World(link);
+  const handled: string[] = [];
+  const links = [];
+  for (let n = 0; n < peers; n++) {
+    const link = await world.rawReady("server");
+    const { host } = link;
+    const { onOpen } = host;
+    host.onOpen = (stream, head, bytes) => {
+      world.clock.advance(0.1);
+      const sink = onOpen.call(host, stream, head, bytes);
+      handled.push(host.targets.at(-1)!);
+      return sink;
+    };
+    links.push(link);
+  }
+  /** Until all that was sent is handled. */
+  const settle = async () => {
+    for (let before = -1; before !== handled.length; ) {
+      before = handled.length;
+      await world.settle();
+    }
+  };
+  return { world, links, handled, settle };
+}
+
+test("a peer whose frames take long takes turns with others", async () => {
+  const { links, handled, settle } = await server(2);
+  const [many, few] = links;
+  many!.peer.send(...calls(300, "many"));
+  few!.peer.send(...calls(40, "few"));
+  await settle();
+  expect(handled).toHaveLength(340);
+  expect(handled.indexOf("few")).toBeLessThan(40);
+  expect(handled.lastIndexOf("few")).toBeLessThan(120);
+  expect(handled.slice(-200)).toEqual(new Array(200).fill("many"));
+});
+
+test("reads that follow each other at once count together", async () => {
+  const { links, handled, settle } = await server(2);
+  const [many, few] = links;
+  for (let n = 0; n < 100; n++) many!.peer.send(...calls(3, "many", 1 + 6 * n, 6_000));
+  few!.peer.send(...calls(40, "few"));
+  await settle();
+  expect(handled).toHaveLength(340);
+  expect(handled.lastIndexOf("few")).toBeLessThan(120);
+});
+
+test("what a peer has sent before its end is handled", async () => {
+  const { links, handled, settle } = await server(1);
+  const { peer, host } = links[0]!;
+  peer.send(...calls(300, "f"));
+  peer.socket.end();
+  await settle();
+  expect([handled.length, host.events.length]).toEqual([300, 2]);
+});
+
+test("what was read before the socket broke is handled", async () => {
+  const { links, handled, settle } = await server(1);
+  const { peer, host, connection } = links[0]!;
+  peer.send(...calls(300, "f"));
+  const { onOpen } = host;
+  host.onOpen = (...args) => {
+    if (handled.length === 5) connection.socket.destroy(new Error("cut"));
+    return onOpen!.apply(host, args);
+  };
+  await settle();
+  expect([handled.length, host.events.at(-1)]).toEqual([300, "close: the connection was lost: cut"]);
+});
+
+test("a peer that does not take its answers is not read on in a later turn, but once it takes them", async () => {
+  const { links, handled, settle } = await server(1, { highWaterMark: 100 });
+  const { peer, host } = links[0]!;
+  const { onOpen } = host;
+  host.onOpen = (...args) => {
+    onOpen!.apply(host, args);
+    throw new Error("refused");
+  };
+  peer.socket.pause();
+  peer.send(...calls(600, "f"));
+  await settle();
+  expect(handled.length).toBeGreaterThan(100);
+  expect(handled.length).toBeLessThan(200);
+  peer.socket.resume();
+  await settle();
+  expect(handled).toHaveLength(600);
+});
