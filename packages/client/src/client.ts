@@ -50,7 +50,7 @@ import {
 } from "@rap/transport";
 import { type ClientOptions, checkClientOptions } from "./client-options";
 import { type Interceptor, intercept } from "./interceptor";
-import { CALL_OPTIONS, type CallOptions, checkRecord, mergeOptions } from "./options";
+import { CALL_OPTIONS, type CallOptions, checkFunction, checkRecord, mergeOptions } from "./options";
 import { CLIENT_EVENTS, type ClientCore, type ClientEvent, Pool } from "./pool";
 import { ChannelCall } from "./remote-channel";
 import type { KindArgs, Only, Remote, RemoteFn, RemoteService, Result } from "./remote-function";
@@ -304,8 +304,7 @@ export class Client implements AsyncDisposable {
   invoke<A extends readonly unknown[], R>(fn: RemoteFn<A, R>, args: A, options?: CallOptions): R;
   invoke<F extends AnyFn>(fn: F, args: Parameters<F> | Record<string, unknown>, options?: CallOptions): Result<F>;
   invoke(fn: AnyFn, args: CallArguments, options?: CallOptions): unknown {
-    if (typeof fn !== "function")
-      throw invalid("ERR_RAP_CALL", "invoke() takes a function; for a name there is invokeByName()");
+    checkFunction(fn, "invoke() takes a function; for a name there is invokeByName()");
     const { kind, target } = this.#remotes.get(fn) ?? {
       kind: kindOf(fn),
       target: targetOf(undefined, fn.name, undefined),
@@ -334,7 +333,7 @@ export class Client implements AsyncDisposable {
 
   /** Runs `fn` in a session of its own: every call made inside, however deep, belongs to it. */
   async withSession<R>(fn: (session: Session) => R): Promise<Awaited<R>> {
-    if (typeof fn !== "function") throw invalid("ERR_RAP_CALL", "withSession() takes a function");
+    checkFunction(fn, "withSession() takes a function");
     const session = await this.openSession();
     try {
       return await session.run(() => fn(session));
@@ -481,9 +480,7 @@ export class Client implements AsyncDisposable {
   }
 
   async #runChannel(target: Target, handler: (channel: Channel) => Awaitable<void>): Promise<void> {
-    if (typeof handler !== "function") {
-      throw invalid("ERR_RAP_CALL", `${target.text} is a channel: give it a function of the channel, or open() it`);
-    }
+    checkFunction(handler, `${target.text} is a channel: give it a function of the channel, or open() it`);
     const channel = await this.#open(target);
     try {
       await handler(channel);

@@ -71,6 +71,11 @@ export function checkRecord<T extends object>(options: T): T {
   return options;
 }
 
+/** Throws a TypeError (`ERR_RAP_CALL`) with this message for what is no function. */
+export function checkFunction(fn: unknown, message: string): void {
+  if (typeof fn !== "function") throw Object.assign(new TypeError(message), { code: "ERR_RAP_CALL" });
+}
+
 /** `mergeOptions` for options that come from the surroundings of a call. */
 export function inherit(own: CallOptions | undefined, from: InheritedOptions): CallOptions {
   return mergeOptions(from, own ?? {});

@@ -3,7 +3,7 @@ import { type AnyFn, type Metadata, RapError, Shape } from "@rap/protocol";
 import type { Connection } from "@rap/transport";
 import type { CallQueue, Waiting } from "./call-queue";
 import type { Client } from "./client";
-import type { CallOptions } from "./options";
+import { type CallOptions, checkFunction } from "./options";
 import type { ClientCore } from "./pool";
 import type { KindArgs, RemoteFn, RemoteService } from "./remote-function";
 import { UnaryCall } from "./send";
@@ -106,6 +106,7 @@ export class ClientSession implements Session {
   }
 
   run<R>(fn: () => R): R {
+    checkFunction(fn, "run() takes a function");
     return runInScope({ session: [this.core, this] }, fn);
   }
 
@@ -114,6 +115,7 @@ export class ClientSession implements Session {
   }
 
   execute(what: AnyFn | string, args?: readonly unknown[], options: CallOptions = {}): never {
+    if (typeof what !== "string") checkFunction(what, "execute() takes a function, or a name");
     const result =
       typeof what === "string"
         ? this.#client.invokeByName(what, args ?? [], { ...options, session: this })

@@ -1,4 +1,5 @@
 import { type Channel, context, Server } from "@rap/server";
+import { createTestPair } from "@rap/testing";
 import { Client, type ClientOptions, type Session, withCallOptions } from "../src";
 
 const stops: (() => Promise<unknown>)[] = [];
@@ -79,6 +80,18 @@ test("an explicit session works by option, by name, like a cursor and as a servi
     await session.service<Pick<Functions, "count">>("default").count(),
   ];
   expect(counts).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+test("what a session cannot run is refused where it is given", async () => {
+  const server = new Server().register({ ping: () => "pong" });
+  await using pair = await createTestPair(server);
+  await using session = await pair.client.openSession();
+  const none = (text: string) =>
+    expect.objectContaining({ name: "TypeError", code: "ERR_RAP_CALL", message: expect.stringContaining(text) });
+  expect(() => session.execute(undefined as never)).toThrow(none("execute() takes a function, or a name"));
+  expect(() => session.execute(5 as never, [])).toThrow(none("execute() takes a function, or a name"));
+  expect(() => session.run("ping" as never)).toThrow(none("run() takes a function"));
+  expect(await session.execute("ping", [])).toBe("pong");
 });
 
 test("a stream outside a session has one of its own", async () => {

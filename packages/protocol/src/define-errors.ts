@@ -36,9 +36,12 @@ export type ErrorFactories<T extends Record<string, ErrorDef>> = {
 /**
  * Typed errors that cross the wire: `defineErrors({ NO_SUCH_ACCOUNT: { code: "NOT_FOUND" } })` gives a factory per
  * name. The server throws `errors.NO_SUCH_ACCOUNT()`, the caller tests `errors.NO_SUCH_ACCOUNT.is(e)`. Throws a
- * TypeError (`ERR_RAP_CODE`) for a code that is none.
+ * TypeError (`ERR_RAP_CODE`) for a code that is none, or what is no record.
  */
 export function defineErrors<const T extends Record<string, ErrorDef>>(definitions: T): ErrorFactories<T> {
+  if (typeof definitions !== "object" || definitions === null) {
+    throw Object.assign(new TypeError("errors are a record of definitions by their names"), { code: "ERR_RAP_CODE" });
+  }
   const factories: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
   for (const reason of Object.keys(definitions)) factories[reason] = factory(reason, definitions[reason]!);
   return Object.freeze(factories) as ErrorFactories<T>;

@@ -104,3 +104,15 @@ test("the compiler holds code and data to the definition", () => {
     expect.objectContaining({ name: "TypeError", code: "ERR_RAP_CODE", message: "X: NOPE is not a code" }),
   );
 });
+
+test("what is no record of definitions is refused", () => {
+  for (const value of [undefined, null, 5]) {
+    expect(() => defineErrors(value as never)).toThrow(
+      expect.objectContaining({
+        name: "TypeError",
+        code: "ERR_RAP_CODE",
+        message: expect.stringContaining("a record"),
+      }),
+    );
+  }
+});

@@ -8,6 +8,7 @@ export {
   context,
   type Envelope,
   LIMITS,
+  type Lifecycle,
   type LifecycleEvent,
   LOGGER,
   type Logger,
