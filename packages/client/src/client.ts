@@ -158,7 +158,7 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Connects; resolves when all addresses were tried and one or more answered, or 50 ms after the first answer, and goes
+   * Connects; resolves when all addresses were tried and one or more answered, or 250 ms after the first answer, and goes
    * on trying the others. Without any address that is `localhost:9000`. Rejects with UNAVAILABLE when none answers; then
    * it may be called again.
    */

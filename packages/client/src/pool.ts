@@ -19,8 +19,11 @@ import { Endpoint } from "./endpoint";
 import type { ClientSession } from "./session";
 import { WaitingCalls } from "./waiting-calls";
 
-/** Milliseconds between the first answer and the end of a start: as long as RFC 8305 waits for a second address. */
-const PATIENCE = 50;
+/**
+ * Milliseconds between the first answer and the end of a start: as long as RFC 8305 waits for an address before it tries
+ * the next. A healthy server answers in that time also on a busy machine.
+ */
+const PATIENCE = 250;
 
 export const CLIENT_EVENTS = ["connect", "disconnect", "reconnect", "goaway"] as const;
 

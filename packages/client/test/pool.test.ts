@@ -169,7 +169,7 @@ test("a start does not wait for an address that says nothing, nor do calls", asy
   const start = client.start();
   await connected;
   await new Promise(setImmediate);
-  clock.advance(50);
+  clock.advance(250);
   await start;
   expect(await client.invokeByName("ping")).toBe("pong");
   await client.stop();
