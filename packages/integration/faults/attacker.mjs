@@ -224,13 +224,17 @@ async function rapidCancel(count) {
   return { slowest, connections, goaways: [...goaways].join() };
 }
 
-/** F6: peers that want a gigabyte each and read nothing, or a KiB a second. */
-async function slowReaders(count, wait) {
+/** F6: peers that want a gigabyte each, as one stream or as results, and read nothing, or a KiB a second. */
+async function slowReaders(count, wait, results) {
   const peers = await Promise.all(Array.from({ length: count }, () => RawPeer.connect(port)));
   const ends = peers.map(async (peer, i) => {
     peer.greet();
-    peer.call(1, "big", [65_536, 16_384], { shape: "server_stream" });
-    peer.credit(1, 2 ** 30, 2 ** 30);
+    if (results) {
+      for (let id = 1; id < 500; id += 2) peer.call(id, "blob", [4_000_000]);
+    } else {
+      peer.call(1, "big", [65_536, 16_384], { shape: "server_stream" });
+      peer.credit(1, 2 ** 30, 2 ** 30);
+    }
     peer.credit(0, 2 ** 30, 0);
     peer.pause();
     const timer = i % 2 === 0 ? undefined : setInterval(() => peer.socket.read(1_024), 1_000);
