@@ -46,7 +46,6 @@ server.register({
     return answerTo(token);
   },
   add: (a, b) => a + b,
-  blob: (size) => Buffer.alloc(size, 1),
   async *items(caller, count, pause) {
     try {
       for (let i = 0; i < count; i++) {
