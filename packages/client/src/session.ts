@@ -1,6 +1,6 @@
 import { runInScope, runOutOfScope } from "@rap/core";
 import { type AnyFn, type Metadata, RapError, Shape } from "@rap/protocol";
-import type { Connection } from "@rap/transport";
+import { type Connection, REFUSED } from "@rap/transport";
 import type { CallQueue, Waiting } from "./call-queue";
 import type { Client } from "./client";
 import { type CallOptions, checkFunction } from "./options";
@@ -44,24 +44,26 @@ export async function openSession(client: Client, core: ClientCore, options: Cal
   let call!: OpenCall;
   const id = await new Promise((resolve, reject) => {
     call = new OpenCall(core, target, Shape.UNARY, [], resolve, reject);
+    call.onAbandoned = (opened) => void new ClientSession(client, core, opened, call.connection).close();
     call.launch();
   });
   return new ClientSession(client, core, String(id), call.connection);
 }
 
-/** Ends a session on the server, whatever has become of the call or the block that it was used in. */
-function closeOnServer(core: ClientCore, connection: Connection, id: string): Promise<unknown> {
+/** Ends a session on the server, whatever has become of the call or the block that it was used in; gives the error if it failed. */
+function closeOnServer(core: ClientCore, connection: Connection, id: string): Promise<RapError | undefined> {
   const target = targetOf(GROUP, "Close", { session: null, timeout: CLOSE_TIMEOUT });
   return runOutOfScope(
     () =>
-      new Promise((resolve, reject) => {
-        new UnaryCall(core, target, Shape.UNARY, [id], resolve, reject).launchOn(connection);
+      new Promise((resolve) => {
+        new UnaryCall(core, target, Shape.UNARY, [id], () => resolve(undefined), resolve).launchOn(connection);
       }),
   );
 }
 
 /** A call that opens a session. One that its caller has given up is still heard to its end: what it opens is closed. */
 class OpenCall extends UnaryCall {
+  onAbandoned!: (id: string) => void;
   #opened: unknown;
 
   override cancel(error: RapError): void {
@@ -76,8 +78,8 @@ class OpenCall extends UnaryCall {
   override onEnd(trailers: Metadata | undefined): void {
     const abandoned = this.settled;
     super.onEnd(trailers);
-    if (!abandoned || this.#opened === undefined) return;
-    closeOnServer(this.core, this.connection, String(this.#opened)).catch(() => undefined);
+    // Like any other end of a session it waits for room: beyond the server's limit it would be refused.
+    if (abandoned && this.#opened !== undefined) this.onAbandoned(String(this.#opened));
   }
 }
 
@@ -136,8 +138,7 @@ export class ClientSession implements Session {
     this.#waiting.drop(closedError);
     if (this.#connection.hasRoom(Shape.UNARY)) return this.#end();
     // There is none while calls run: the server is told when there is, and nobody need wait for that.
-    this.#waiting.push(new Place(() => void this.#end()));
-    this.serve();
+    this.#endLater();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -172,8 +173,17 @@ export class ClientSession implements Session {
   }
 
   async #end(): Promise<void> {
-    if (!this.#connection.closed) await closeOnServer(this.core, this.#connection, this.id).catch(() => undefined);
+    if (!this.#connection.closed) {
+      const error = await closeOnServer(this.core, this.#connection, this.id);
+      // While a processor had the call another one took the room.
+      if (error?.reason === REFUSED && !this.#connection.closed) return this.#endLater();
+    }
     this.#leave();
+  }
+
+  #endLater(): void {
+    this.#waiting.push(new Place(() => void this.#end()));
+    this.serve();
   }
 
   #leave(): void {

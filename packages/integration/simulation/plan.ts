@@ -19,6 +19,8 @@ export const SETTLING = 40_000;
 /** Milliseconds in which everything is used once more; and after which nothing of any call may be left. */
 export const PROBING = 5_000;
 export const RESTING = 3_000;
+/** The same in a storm, after which a server may still have to find out that the client of a session is gone. */
+export const NOTICING = 15_000;
 /** Milliseconds that clients and servers have to stop. */
 export const STOPPING = 6_000;
 

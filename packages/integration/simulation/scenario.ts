@@ -6,7 +6,7 @@ import { type FaultCounts, Faults } from "./faults";
 import { History, type Violation } from "./history";
 import { Network } from "./network";
 import { ClientParty, ServerParty, type World } from "./parties";
-import { CLIENTS, HEALED, PROBING, planOf, RESTING, SERVERS, SETTLING, STOPPING, type Weather } from "./plan";
+import { CLIENTS, HEALED, NOTICING, PROBING, planOf, RESTING, SERVERS, SETTLING, STOPPING, type Weather } from "./plan";
 import { Reconnects } from "./reconnects";
 import { forgetSlab } from "./slab";
 import { Trace } from "./trace";
@@ -61,7 +61,7 @@ export async function runScenario(seed: number, options: { trace?: boolean } = {
     probe(clients, time);
     await time.run(PROBING, isOver);
     await time.run(
-      RESTING,
+      plan.weather === "storm" ? NOTICING : RESTING,
       everyTenth(() => checkRest(clients, servers).length === 0),
     );
     const calls = check(plan, history, isAlive);

@@ -360,6 +360,40 @@ describe("while a processor of the server takes its time", () => {
   });
 });
 
+test("the end of a session reaches its server, though another call took its room while a processor had it", async () => {
+  let open!: () => void;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const slow: Processor = {
+    onRequest: (message) => (message.method === "Close" ? opened.then(() => message) : message),
+  };
+  await using both = await pair([], [slow], { server: { limits: { maxInFlight: 1 } } });
+  let finish!: () => void;
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  let runs = 0;
+  both.server.register({
+    wait: () => {
+      runs++;
+      return finished;
+    },
+  });
+  const session = await both.client.openSession();
+  const [connection] = both.server.connections() as unknown as [{ wire: { holds: number } }];
+  expect(connection.wire.holds).toBe(1);
+  const closed = session.close();
+  const call = both.client.invokeByName("wait");
+  await until(() => runs === 1);
+  open();
+  await closed;
+  expect(connection.wire.holds).toBe(1);
+  finish();
+  await call;
+  await until(() => connection.wire.holds === 0);
+});
+
 test("a call of which a processor refuses a message keeps its place until its function is done", async () => {
   let refused = false;
   const refuse: Processor = {
