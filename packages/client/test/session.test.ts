@@ -46,6 +46,15 @@ async function start(servers: Server[], options: ClientOptions = {}): Promise<Cl
   return client.start();
 }
 
+test("a function does not see the session in its metadata, and can pass all of it on", async () => {
+  const server = newServer().register({ keys: () => [...context().metadata].map(([key]) => key) });
+  const client = await start([server]);
+  await client.withSession(async () => {
+    const keys = await client.invokeByName("keys", [], { metadata: { tenant: "t1" } });
+    expect(keys).toEqual(["tenant"]);
+  });
+});
+
 test("all calls inside withSession go to one server and share its state, through awaits, timers and nested calls", async () => {
   const client = await start([newServer(), newServer()]);
   const remote = client.service<Functions>("default", { sessions: "stream" });

@@ -225,14 +225,15 @@ async function rapidCancel(count) {
 }
 
 /** F6: peers that want a gigabyte each, as one stream or as results, and read nothing, or a KiB a second. */
-async function slowReaders(count, wait, results) {
+async function slowReaders(count, wait, kind) {
   const peers = await Promise.all(Array.from({ length: count }, () => RawPeer.connect(port)));
   const ends = peers.map(async (peer, i) => {
     peer.greet();
-    if (results) {
+    if (kind === "250 results") {
       for (let id = 1; id < 500; id += 2) peer.call(id, "blob", [4_000_000]);
     } else {
-      peer.call(1, "big", [65_536, 16_384], { shape: "server_stream" });
+      const size = kind === "items of 15 KiB" ? 15_000 : 65_536;
+      peer.call(1, "big", [size, Math.ceil(2 ** 30 / size)], { shape: "server_stream" });
       peer.credit(1, 2 ** 30, 2 ** 30);
     }
     peer.credit(0, 2 ** 30, 0);

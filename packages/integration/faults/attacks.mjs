@@ -115,13 +115,13 @@ export async function attacks(report) {
   report.atMost("F5", "functions of one connection alive at once", Math.ceil(maxAlive / connections), 256);
   report.atMost("F5", `the slowest goaway (${goaways}) of ${connections} connections`, slow, 2_000, ms);
 
-  for (const results of [false, true]) {
+  for (const kind of ["items of 64 KiB", "items of 15 KiB", "250 results"]) {
     const ends = await attack(
       report,
       world,
       "F6",
-      `8 readers of 1 GB, ${results ? "in 250 results" : "as a stream"}, that read nothing, or 1 KiB/s`,
-      (a) => a.ask("slowReaders", 8, 14_000, results),
+      `8 readers of 1 GB, in ${kind}, that read nothing, or 1 KiB/s`,
+      (a) => a.ask("slowReaders", 8, 14_000, kind),
       { rss: 200 * MiB },
     );
     const still = ends.filter((open) => open).length;

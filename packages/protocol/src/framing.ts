@@ -46,7 +46,7 @@ export class FrameReader {
   #stopped = false;
   #held = false;
   /** What came and is not looked at while it is held. */
-  #kept: Uint8Array = EMPTY;
+  #kept: Uint8Array[] = [];
   /** Payload bytes to come of a frame whose beginning was handed over; its flags and stream. */
   #rest = 0;
   #restFlags = 0;
@@ -78,7 +78,7 @@ export class FrameReader {
   stop(): void {
     this.#stopped = true;
     this.#partial = EMPTY;
-    this.#kept = EMPTY;
+    this.#kept = [];
     this.#have = 0;
     this.#rest = 0;
   }
@@ -95,12 +95,12 @@ export class FrameReader {
 
   /** Takes the next bytes of the stream. Throws FramingError for bytes that are not rap's. */
   push(bytes: Uint8Array): void {
-    const chunk = this.#kept === EMPTY ? bytes : joined(this.#kept, bytes);
-    if (this.#held) {
-      this.#kept = chunk;
-      return;
-    }
-    this.#kept = EMPTY;
+    if (bytes.length > 0 && (this.#held || this.#kept.length > 0)) this.#kept.push(bytes);
+    if (this.#held) return;
+    const chunk = this.#kept.length === 0 ? bytes : joined(this.#kept);
+    // Too little of a large frame would end its parts.
+    if (chunk.length === 0) return;
+    this.#kept = [];
     let at = this.#preamble < PREAMBLE.length ? this.#readPreamble(chunk) : 0;
     if (this.#rest > 0) at = this.#goOn(chunk, at);
     if (this.#have > 0) at = this.#finish(chunk, at);
@@ -118,7 +118,7 @@ export class FrameReader {
     if (at < length && !this.#stopped) {
       const rest = chunk.subarray(at);
       if (this.#held) {
-        this.#kept = rest;
+        this.#kept.push(rest);
         return;
       }
       // A view of a few bytes would keep the whole chunk in memory for as long as the peer lets the frame wait.
@@ -213,11 +213,15 @@ export class FrameReader {
   }
 }
 
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const both = new Uint8Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  if (chunks.length === 1) return chunks[0]!;
+  const all = new Uint8Array(chunks.reduce((size, { length }) => size + length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
 }
 
 /** Writes a frame's head at `at`. */

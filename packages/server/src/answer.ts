@@ -87,7 +87,11 @@ export class ServerCall extends WheelEntry implements StreamSink, RequestContext
     if (head.metadataEnd > head.metadataStart) {
       this.#metadata = readMetadata(bytes, head.metadataStart, head.metadataEnd, connection);
       const id = this.#metadata.get(SESSION_KEY);
-      if (id !== undefined) this.#session = connection.session(id);
+      if (id !== undefined) {
+        this.#session = connection.session(id);
+        // Not the function's: it may pass its metadata on, to a server that knows no such session.
+        this.#metadata.delete(SESSION_KEY);
+      }
     }
     const own = connection.ownTimeout(method, head.shape);
     this.#ownTimeout = own > 0 && (head.timeout === 0 || own < head.timeout);

@@ -121,6 +121,8 @@ export class Connection implements SocketHandler, FrameSink {
   #bytesReceived = 0;
   #pingsReceived = 0;
   #glitchCount = 0;
+  /** The socket is closed; what it has brought may still be handled. */
+  #gone = false;
   /** Streams that are over and that the peer may still have aborted before it knew. */
   #mayCross = 0;
   #goaway: { code: number; reason: string } | undefined;
@@ -169,9 +171,14 @@ export class Connection implements SocketHandler, FrameSink {
     return this.#streams.list();
   }
 
+  /** More waits for the peer than it should, so that what can wait does. */
+  get isBehind(): boolean {
+    return this.outbox.blocked && this.socket.buffered > this.limits.writeQueueSoftBytes;
+  }
+
   /** Whether the server takes another call of this shape now. */
   hasRoom(shape: Shape): boolean {
-    if (this.draining || !this.ready || this.#streams.size >= this.peer.maxInFlight) return false;
+    if (this.draining || this.#gone || !this.ready || this.#streams.size >= this.peer.maxInFlight) return false;
     if (shape === Shape.UNARY) return true;
     return shape === Shape.CHANNEL
       ? this.#streams.channels < this.peer.maxChannels
@@ -298,6 +305,8 @@ export class Connection implements SocketHandler, FrameSink {
       this.outbox.flush();
     }
     this.socket.end();
+    // One that waits for its turn is read to its end, which would not be seen otherwise.
+    this.socket.resume();
     this.closedHere = true;
     this.#finish(
       code === GoawayCode.NO_ERROR || code === GoawayCode.IDLE ? undefined : lost(code, reason),
@@ -341,8 +350,9 @@ export class Connection implements SocketHandler, FrameSink {
   onData(bytes: Uint8Array): void {
     if (this.closed) return;
     this.#bytesReceived += bytes.length;
-    this.readAt = this.wheel.now();
-    this.#slice.begin(bytes.length, this.readAt);
+    const began = this.wheel.now();
+    if (bytes.length > 0) this.readAt = began;
+    this.#slice.begin(bytes.length, began);
     const frames = this.#framesReceived;
     try {
       this.#reader.push(bytes);
@@ -366,7 +376,11 @@ export class Connection implements SocketHandler, FrameSink {
   }
 
   onClose(error?: Error): void {
-    this.#slice.finish();
+    this.#gone = true;
+    this.#slice.finish(() => this.#onGone(error));
+  }
+
+  #onGone(error: Error | undefined): void {
     if (this.closed) return;
     const goaway = this.#goaway;
     const clean = error === undefined && this.#streams.size === 0 && (goaway === undefined || goaway.code === 0);

@@ -4,10 +4,33 @@ import { nextTurn } from "./turn";
 
 /** How long frames of one peer are handled before others have their turn, in milliseconds. */
 const SLICE = 0.5;
-/** After a read of as many bytes Node may read on in the same turn: up to 32 times 64 KiB, or 16 KiB each with TLS. */
+/** The same for a peer that has sent more than that for `FLOOD` slices on end, while others wait for their turn. */
+const SHORT_SLICE = 0.03;
+const FLOOD = 8;
+/** Others count as waiting if one of them was read from in the last so many milliseconds. */
+const LATELY = 2;
+/** After a read of as many bytes Node may read on in the same turn, up to 32 times 64 KiB. */
 const LARGE_READ = 16 * 1024;
-/** Reads that are further apart than this, in milliseconds, are not of one turn. */
-const GAP = 0.1;
+
+/** The turn of the event loop, counted while anything is read. */
+let turn = 1;
+let counting = false;
+/** Whose bytes came last, and when they last came from another than before. */
+let lastId = 0;
+let changedAt = 0;
+
+function currentTurn(): number {
+  if (!counting) {
+    counting = true;
+    nextTurn(countTurn);
+  }
+  return turn;
+}
+
+function countTurn(): void {
+  turn++;
+  counting = false;
+}
 
 /**
  * Lets a connection take turns with others: when what its peer sent has kept the event loop busy for a while, the rest
@@ -16,37 +39,52 @@ const GAP = 0.1;
 export class Slice {
   readonly #connection: Connection;
   readonly #reader: FrameReader;
+  /** The turn in which bytes came last, and when the first of them did. */
+  #turn = 0;
   #began = 0;
-  #ended = 0;
-  /** Bytes of the last read. */
-  #size = 0;
+  /** Others may follow in the same turn: these were many, or not the first. */
+  #more = false;
+  /** Slices that were not enough, since all that came was handled. */
+  #full = 0;
   /** The rest of what was read waits. */
   #late = false;
   /** Goes on in the next turn. */
   #resting = false;
+  /** To be called when all that came is handled, as the socket is gone. */
+  #then: (() => void) | undefined;
 
   constructor(connection: Connection, reader: FrameReader) {
     this.#connection = connection;
     this.#reader = reader;
   }
 
-  /** So many bytes came now. */
+  /** So many bytes came now; 0 when what waited is handled. */
   begin(size: number, now: number): void {
-    if (this.#size < LARGE_READ || now - this.#ended > GAP) this.#began = now;
-    this.#size = size;
+    const { id } = this.#connection;
+    if (id !== lastId) changedAt = now;
+    lastId = id;
+    const again = this.#turn === currentTurn();
+    this.#more = again || size === 0 || size >= LARGE_READ;
+    if (again) return;
+    this.#turn = turn;
+    this.#began = now;
   }
 
   /** Some of their frames were handled. */
   look(): void {
-    if (!this.#over(this.#connection.wheel.now())) return;
+    const now = this.#connection.wheel.now();
+    const flooded = this.#full >= FLOOD && now - changedAt < LATELY;
+    if (now - this.#began <= (flooded ? SHORT_SLICE : SLICE)) return;
     this.#late = true;
+    this.#full++;
     this.#reader.hold();
   }
 
   /** What was read was handled, or waits. */
   end(now: number): void {
-    this.#ended = now;
-    if (this.#resting || !(this.#late || (this.#size >= LARGE_READ && this.#over(now)))) return;
+    if (!this.#late && !this.#more) this.#full = 0;
+    const over = this.#late || (this.#more && now - this.#began > SLICE);
+    if (this.#resting || !over) return;
     this.#resting = true;
     this.#connection.hold();
     nextTurn(this.#goOn);
@@ -57,30 +95,22 @@ export class Slice {
     if (!this.#resting) this.#goOn();
   }
 
-  /** The socket is gone: what it has brought is handled now. */
-  finish(): void {
-    while (this.#resting && this.#connection.progress().reading && !this.#connection.closed) this.#next();
+  /** The socket is gone: calls `then` when what it has brought is handled, which also takes its turns. */
+  finish(then: () => void): void {
+    if (this.#resting) this.#then = then;
+    else then();
   }
 
   readonly #goOn = (): void => {
     const connection = this.#connection;
-    // Otherwise `resume` will be called.
-    if (connection.closed || !connection.progress().reading) this.#resting = false;
-    else {
-      this.#next();
-      if (!this.#resting && !connection.closed && connection.progress().reading) connection.socket.resume();
-    }
-  };
-
-  /** Handles what waits, for as long as another slice. */
-  #next(): void {
     this.#resting = false;
     this.#late = false;
-    this.#size = 0;
-    this.#connection.release();
-  }
-
-  #over(now: number): boolean {
-    return now - this.#began > SLICE;
-  }
+    this.#turn = 0;
+    // Otherwise `resume` will be called.
+    if (!connection.closed && connection.progress().reading) {
+      connection.release();
+      if (!this.#resting && !connection.closed && connection.progress().reading) connection.socket.resume();
+    }
+    if (!this.#resting) this.#then?.();
+  };
 }

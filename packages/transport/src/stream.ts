@@ -217,7 +217,7 @@ export class Stream {
     this.refuse(this.connection.encodeError(error));
   }
 
-  /** Ends this side with an error that is encoded, when nothing has happened yet. */
+  /** Ends this side with an error that is encoded. */
   refuse(body: Uint8Array): void {
     this.#reset = true;
     this.#control(Kind.RESET, 0, body, true);
@@ -369,10 +369,12 @@ export class Stream {
     else if (this.pending.length === 0) this.sink?.onWritable();
   }
 
-  /** Takes the credit for a whole message, if there is enough. */
+  /** Takes the credit for a whole message, if there is enough and the peer takes what it is sent. */
   #pay(bytes: number): boolean {
     const window = this.#sendWindow;
     if (window === undefined) return true;
+    // It is the peer who says how much credit there is: what it does not take has to wait all the same.
+    if (this.connection.isBehind) return false;
     const all = this.connection.sendWindow;
     const cost = charge(bytes, true, MIN_FRAGMENT);
     if (window.messages < 1 || window.bytes < cost || all.bytes < cost) return false;

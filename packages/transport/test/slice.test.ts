@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import { type Frame, Shape } from "@rap/protocol";
+import { type Frame, GoawayCode, Shape } from "@rap/protocol";
 import { pattern, World } from "./link";
 
 /** So many calls with a body of so many bytes, the first of them with this id. */
@@ -10,17 +10,17 @@ function calls(count: number, target: string, first = 1, bytes = 10): Frame[] {
   });
 }
 
-/** Connections of a server at which each call takes a tenth of a millisecond; `handled` has all targets in order. */
-async function server(peers: number, link: { highWaterMark?: number } = {}) {
+/** Connections of a server at which each call takes so many milliseconds; `handled` has all targets in order. */
+async function server(peers: number, link: { highWaterMark?: number } = {}, took = 0.1) {
   const world = new World(link);
   const handled: string[] = [];
   const links = [];
   for (let n = 0; n < peers; n++) {
-    const link = await world.rawReady("server");
+    const link = await world.rawReady("server", { limits: { maxInFlight: 10_000 } });
     const { host } = link;
     const { onOpen } = host;
     host.onOpen = (stream, head, bytes) => {
-      world.clock.advance(0.1);
+      world.clock.advance(took);
       const sink = onOpen.call(host, stream, head, bytes);
       handled.push(host.targets.at(-1)!);
       return sink;
@@ -59,6 +59,16 @@ test("reads that follow each other at once count together", async () => {
   expect(handled.lastIndexOf("few")).toBeLessThan(120);
 });
 
+test("so do small reads of one turn", async () => {
+  const { links, handled, settle } = await server(2);
+  const [many, few] = links;
+  for (let n = 0; n < 100; n++) many!.peer.send(...calls(3, "many", 1 + 6 * n, 100));
+  few!.peer.send(...calls(40, "few"));
+  await settle();
+  expect(handled).toHaveLength(340);
+  expect(handled.lastIndexOf("few")).toBeLessThan(120);
+});
+
 test("what a peer has sent before its end is handled", async () => {
   const { links, handled, settle } = await server(1);
   const { peer, host } = links[0]!;
@@ -68,17 +78,40 @@ test("what a peer has sent before its end is handled", async () => {
   expect([handled.length, host.events.length]).toEqual([300, 2]);
 });
 
-test("what was read before the socket broke is handled", async () => {
-  const { links, handled, settle } = await server(1);
+test("what was read before the socket broke is handled, in turns with others", async () => {
+  const { links, handled, settle } = await server(2);
   const { peer, host, connection } = links[0]!;
   peer.send(...calls(300, "f"));
+  links[1]!.peer.send(...calls(40, "few"));
   const { onOpen } = host;
   host.onOpen = (...args) => {
     if (handled.length === 5) connection.socket.destroy(new Error("cut"));
     return onOpen!.apply(host, args);
   };
   await settle();
-  expect([handled.length, host.events.at(-1)]).toEqual([300, "close: the connection was lost: cut"]);
+  expect([handled.length, host.events.at(-1)]).toEqual([340, "close: the connection was lost: cut"]);
+  expect(handled.lastIndexOf("few")).toBeLessThan(120);
+});
+
+test("a connection that is closed while the rest of a read waits sees the end of its peer", async () => {
+  const { links, handled, settle } = await server(1);
+  const { peer, host, connection } = links[0]!;
+  const { onOpen } = host;
+  host.onOpen = (...args) => {
+    if (handled.length === 30) connection.close(GoawayCode.NO_ERROR, "enough");
+    return onOpen!.apply(host, args);
+  };
+  let ended = false;
+  const { onClose } = connection;
+  connection.onClose = (error) => {
+    ended = true;
+    onClose.call(connection, error);
+  };
+  peer.send(...calls(300, "f"));
+  await settle();
+  peer.socket.end();
+  await settle();
+  expect([handled.length, ended]).toEqual([31, true]);
 });
 
 test("a peer that does not take its answers is not read on in a later turn, but once it takes them", async () => {
@@ -97,4 +130,27 @@ test("a peer that does not take its answers is not read on in a later turn, but 
   peer.socket.resume();
   await settle();
   expect(handled).toHaveLength(600);
+});
+
+test("a peer that sends more than its slices for long has short ones while another calls", async () => {
+  const { links, handled, settle } = await server(2, {}, 0.01);
+  const [many, few] = links;
+  let sent = 0;
+  const call = () => few!.peer.send(...calls(1, "few", 1 + 2 * sent++));
+  const { host } = few!;
+  const { onOpen } = host;
+  host.onOpen = (...args) => {
+    if (sent < 60) call();
+    return onOpen!.apply(host, args);
+  };
+  many!.peer.send(...calls(2_000, "many"));
+  call();
+  await settle();
+  const between = handled
+    .join(" ")
+    .split("few")
+    .map((text) => text.split("many").length - 1);
+  expect(Math.min(...between.slice(1, 5))).toBeGreaterThan(32);
+  expect(between.slice(20, 50)).toEqual(new Array(30).fill(16));
+  expect(handled).toHaveLength(2_060);
 });

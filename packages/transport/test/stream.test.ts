@@ -30,6 +30,30 @@ async function both(shape: Shape, reading = true): Promise<Both> {
 }
 
 describe("messages", () => {
+  test("wait when the peer takes nothing, also small ones for which it gives endless credit", async () => {
+    const world = new World();
+    const endless = 2 ** 31 - 1;
+    const { peer, host, connection } = await world.rawReady(
+      "server",
+      {},
+      { streamWindowBytes: endless, streamWindowMessages: endless, connectionWindowBytes: endless },
+    );
+    peer.send({ kind: "open", id: 1, shape: Shape.SERVER_STREAM, target: "f", body: pattern(1), end: true });
+    await world.settle();
+    peer.socket.pause();
+    const [sink] = host.sinks;
+    let sent = 0;
+    while (sent < 1_000 && sink!.stream.send(pattern(10_000), false)) sent++;
+    expect(sent).toBeGreaterThan(100);
+    expect(sent).toBeLessThan(120);
+    expect(connection.socket.buffered).toBeLessThan(1_100 * KiB);
+    expect(sink!.writable).toBe(0);
+    peer.socket.resume();
+    await world.settle();
+    expect(sink!.writable).toBe(1);
+    expect(peer.frames).toHaveLength(sent + 1);
+  });
+
   test("arrive in order, large and small ones in any mixture", async () => {
     const { world, near, farSink } = await both(Shape.CHANNEL);
     const sizes = [5, 700_000, 0, 20_000, 3, 65_536, 65_537, 1, 300_000];
