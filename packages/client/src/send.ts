@@ -129,11 +129,12 @@ export abstract class OutgoingCall extends WheelEntry implements StreamSink, Wai
   override expire(): void {
     this.core.refused.timeout++;
     const { text } = this.target;
-    const trouble = this.stream === undefined ? this.core.pool.trouble() : "";
-    const where = this.stream === undefined ? `waiting for a connection${trouble}` : `at ${this.#peer}`;
+    const trouble = this.began ? "" : this.core.pool.trouble();
+    const where = this.began ? `at ${this.#peer}` : `waiting for a connection${trouble}`;
     this.cancel(
       new RapError("DEADLINE_EXCEEDED", `${text} took longer than ${Math.round(this.#timeout)} ms, ${where}`, {
-        origin: trouble === "" ? "local" : "transport",
+        // Words that name an address must not travel on to a caller of our own.
+        origin: this.began || trouble !== "" ? "transport" : "local",
         maybeExecuted: this.began,
       }),
     );

@@ -1,13 +1,13 @@
 import { messageOf, RapError } from "@rap/protocol";
 
 /**
- * What a call fails with when a signal fired: `DEADLINE_EXCEEDED` for a timeout, the code of a `RapError`, else
- * `CANCELLED`; the signal's reason is the `cause`.
+ * What a call fails with when a signal fired: `DEADLINE_EXCEEDED` for a timeout, code, words and origin of a
+ * `RapError`, else `CANCELLED`; the signal's reason is the `cause`.
  */
 export function abortError(signal: AbortSignal, maybeExecuted = true): RapError {
   const { reason } = signal as { reason: unknown };
   const init = { cause: reason, maybeExecuted };
-  if (RapError.is(reason)) return new RapError(reason.code, reason.message, init);
+  if (RapError.is(reason)) return new RapError(reason.code, reason.message, { ...init, origin: reason.origin });
   const code = RapError.from(reason).code === "DEADLINE_EXCEEDED" ? "DEADLINE_EXCEEDED" : "CANCELLED";
   return new RapError(code, `the call was aborted: ${messageOf(reason)}`, init);
 }

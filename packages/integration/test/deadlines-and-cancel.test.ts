@@ -288,6 +288,21 @@ describe("how a call failed, and whether it may have run,", () => {
     pair.cut();
     await first;
   });
+
+  test("does not say to a caller where its function's own call was, if that was late", async () => {
+    const logged: object[] = [];
+    const logger = { debug() {}, info() {}, warn() {}, error: (details: object) => void logged.push(details) };
+    const back = await serve(register);
+    const inside = await dial(back.address!);
+    const ask = () => inside.invokeByName("hang", [], { timeout: 20 });
+    const front = await serve((server) => server.register({ ask }), { logger });
+    const outside = await dial(front.address!);
+    const error = await failure(outside.invokeByName("ask"));
+    const [{ errorId }] = error.details as [{ errorId: string }];
+    expect(error).toMatchObject({ code: "DEADLINE_EXCEEDED", message: `default/ask failed (error id ${errorId})` });
+    const message = expect.stringContaining(back.address!.replace("tcp://", "at "));
+    expect(logged).toEqual([expect.objectContaining({ errorId, err: expect.objectContaining({ message }) })]);
+  });
 });
 
 describe("a generator's finally runs once", () => {

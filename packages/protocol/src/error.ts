@@ -4,7 +4,7 @@ import { Metadata } from "./metadata";
 /** Marks a `RapError` of any copy of this package, in any realm. */
 const BRAND: unique symbol = Symbol.for("rap.error") as never;
 
-/** Where an error arose: the far handler, this process, or the connection between. */
+/** Where an error arose: the far handler, this process, or the connection between (also if no answer came in time). */
 export type ErrorOrigin = "remote" | "local" | "transport";
 
 export interface RapErrorInit<D = unknown> {
