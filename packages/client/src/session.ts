@@ -1,6 +1,6 @@
 import { runInScope, runOutOfScope } from "@rap/core";
 import { type AnyFn, type Metadata, RapError, Shape } from "@rap/protocol";
-import { type Connection, REFUSED } from "@rap/transport";
+import { type Connection, REFUSED, WheelEntry } from "@rap/transport";
 import type { CallQueue, Waiting } from "./call-queue";
 import type { Client } from "./client";
 import { type CallOptions, checkFunction } from "./options";
@@ -37,6 +37,8 @@ export interface Session extends AsyncDisposable {
 const GROUP = "rap.session.v1";
 /** Milliseconds that the end of a session may take; the server drops it with its connection anyway. */
 const CLOSE_TIMEOUT = 2_000;
+/** Milliseconds after which it is tried again, at the earliest, when the server refused it. */
+const REFUSED_PAUSE = 100;
 
 /** Opens a session on the least busy connection. */
 export async function openSession(client: Client, core: ClientCore, options: CallOptions): Promise<ClientSession> {
@@ -91,6 +93,11 @@ export class ClientSession implements Session {
   readonly #client: Client;
   readonly #connection: Connection;
   readonly #waiting = new WaitingCalls();
+  /** The end of the session, when it has to wait. */
+  readonly #ending = new Ending(
+    () => void this.#end(),
+    () => this.#endLater(),
+  );
   #closed = false;
   #left = false;
 
@@ -175,37 +182,50 @@ export class ClientSession implements Session {
   async #end(): Promise<void> {
     if (!this.#connection.closed) {
       const error = await closeOnServer(this.core, this.#connection, this.id);
-      // While a processor had the call another one took the room.
-      if (error?.reason === REFUSED && !this.#connection.closed) return this.#endLater();
+      // The server counts functions that outlive their time, too; or another call took the room while a processor had it.
+      if (error?.reason === REFUSED && error.retryAfterMs !== -1 && !this.#connection.closed) {
+        this.core.wheel.add(this.#ending, Math.max(error.retryAfterMs ?? 0, REFUSED_PAUSE));
+        return;
+      }
     }
     this.#leave();
   }
 
   #endLater(): void {
-    this.#waiting.push(new Place(() => void this.#end()));
+    this.#waiting.push(this.#ending);
     this.serve();
   }
 
   #leave(): void {
     if (this.#left) return;
     this.#left = true;
+    this.core.wheel.remove(this.#ending);
     this.#connection.holds--;
     this.core.pool.sessions.delete(this);
   }
 }
 
-/** Waits for room like a call. */
-class Place implements Waiting {
+/** The end of a session: waits for room like a call, and for its time after a refusal. */
+class Ending extends WheelEntry implements Waiting {
   readonly shape = Shape.UNARY;
   readonly waitsForReady = true;
   queue: CallQueue | undefined = undefined;
   nextWaiting: Waiting | undefined = undefined;
   previousWaiting: Waiting | undefined = undefined;
 
-  constructor(readonly begin: () => void) {}
+  constructor(
+    readonly begin: () => void,
+    readonly waitForRoom: () => void,
+  ) {
+    super();
+  }
 
   giveUp(): void {
     this.begin();
+  }
+
+  override expire(): void {
+    this.waitForRoom();
   }
 }
 

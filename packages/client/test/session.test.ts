@@ -1,5 +1,7 @@
+import { CLOCK } from "@rap/core";
+import { createContainer } from "@rap/core/container";
 import { type Channel, context, Server } from "@rap/server";
-import { createTestPair } from "@rap/testing";
+import { createTestPair, ManualClock } from "@rap/testing";
 import { Client, type ClientOptions, type Session, withCallOptions } from "../src";
 
 const stops: (() => Promise<unknown>)[] = [];
@@ -488,6 +490,68 @@ describe("the place of a session on the server", () => {
     await Promise.all(calls);
     while (client.stats().inFlight > 0) await turn();
     await (await client.openSession()).close();
+  });
+});
+
+describe("the end of a session that the server refuses", () => {
+  const turns = async () => {
+    for (let n = 0; n < 100; n++) await turn();
+  };
+
+  /** A session that was closed while a function, whose time is over, goes on and holds the only place. */
+  async function refused() {
+    const clock = new ManualClock();
+    const container = createContainer().register(CLOCK, { useValue: clock });
+    const server = new Server({ container, limits: { maxInFlight: 1, maxSessions: 1 } });
+    const gate = deferred();
+    server.register(() => gate.promise, { name: "outlive", timeout: 50 });
+    const pair = await createTestPair(server, { client: { container } });
+    const session = await pair.client.openSession();
+    const late = expect(session.execute("outlive", [])).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    while (server.stats().inFlight === 0) await turn();
+    clock.advance(60);
+    await late;
+    await session.close();
+    await turns();
+    return {
+      ...pair,
+      clock,
+      finish: gate.resolve,
+      async [Symbol.asyncDispose]() {
+        gate.resolve();
+        await pair[Symbol.asyncDispose]();
+      },
+    };
+  }
+
+  test("is tried again every 100 ms, until there is room", async () => {
+    await using scene = await refused();
+    const { client, server, clock, finish } = scene;
+    for (let tries = 1; tries < 4; tries++) {
+      clock.advance(99);
+      await turns();
+      expect(server.stats().refused.maxInFlight).toBe(tries);
+      clock.advance(10);
+      await turns();
+      expect(server.stats().refused.maxInFlight).toBe(tries + 1);
+    }
+    finish();
+    await turns();
+    clock.advance(110);
+    await turns();
+    await (await client.openSession()).close();
+    expect(server.stats().refused.maxInFlight).toBe(4);
+  });
+
+  test("is given up with the connection, and with the client", async () => {
+    for (const end of ["connection", "client"]) {
+      await using scene = await refused();
+      const { client, server } = scene;
+      if (end === "client") await client.stop();
+      else for (const connection of server.connections()) await connection.close("a crash");
+      await turns();
+      expect({ end, timers: client.stats().timers }).toEqual({ end, timers: 0 });
+    }
   });
 });
 
