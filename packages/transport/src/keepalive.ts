@@ -1,5 +1,6 @@
 import { GoawayCode } from "@rap/protocol";
 import type { Connection } from "./connection";
+import { heldUp } from "./pressure";
 import { WheelEntry } from "./wheel";
 
 /** Looks are at most this far apart, in milliseconds. */
@@ -9,7 +10,8 @@ const HELD_UP = 1_000;
 
 /**
  * Watches over a connection's time: a frame that does not come to its end, a peer that does not answer, one that takes
- * nothing, and one that nobody uses. All are absolute: no trickle of bytes puts them off.
+ * nothing, and one that nobody uses. Bytes of a frame put its end off, as far as `frameTimeout`; any byte that comes is an
+ * answer and a use, and any that is taken gives the peer its time anew.
  */
 export class Keepalive extends WheelEntry {
   readonly #connection: Connection;
@@ -68,11 +70,13 @@ export class Keepalive extends WheelEntry {
   override expire(): void {
     const connection = this.#connection;
     const now = connection.wheel.now();
+    const late = now - this.due > HELD_UP;
     let next = this.#period;
-    connection.relieve(now);
+    if (late) heldUp(now);
+    else connection.relieve(now);
     if (connection.closed) return;
     const progress = connection.progress();
-    if (now - this.due > HELD_UP) {
+    if (late) {
       this.#takenAt = now;
       this.#excuse(now);
     } else if (this.#stalled(now, progress)) {

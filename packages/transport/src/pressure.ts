@@ -12,6 +12,11 @@ const unfinished = new Budget<Connection>();
 const queued = new Budget<Connection>();
 let overfullSince: number | undefined;
 
+/** The process did something else, and no peer could take anything: they have the whole time again. */
+export function heldUp(now: number): void {
+  if (overfullSince !== undefined) overfullSince = now;
+}
+
 /** The limits at which a peer is not read from for a while. */
 export type PauseLimit = "writeQueueSoftBytes" | "writeQueueHardBytes" | "maxUnsentReplies";
 
@@ -22,6 +27,8 @@ export function noPauses(): Record<PauseLimit, number> {
 
 /** By how much what waits must differ from what the budget of all connections knows of it. */
 const WORTH_TELLING = 16 * 1024;
+/** All metadata is at most 8.2 KiB; a result without any waits when it is larger than 16. */
+const LARGEST_TRAILERS = 9 * 1024;
 const MUCH_UNSENT = "bytes that peers do not take need too much memory";
 
 /** How a connection bears a peer that does not take what it is sent, or does not finish what it sends. */
@@ -87,8 +94,8 @@ export class Pressure {
   queue(bytes: number, result: boolean): void {
     if (this.#connection.role === "client") return;
     if (result) {
-      // One alone may be as large as it is.
-      const another = bytes > 0 && this.#results > 0;
+      // One alone may be as large as it is, and has its trailers behind it.
+      const another = bytes > LARGEST_TRAILERS && this.#results > 0;
       this.#results += bytes;
       if (another && this.#manyResults()) this.#hold();
       else if (this.#held && !this.#manyResults()) this.#release();
@@ -100,6 +107,7 @@ export class Pressure {
   }
 
   #tellQueued(bytes: number): void {
+    if (bytes === this.#told) return;
     const { limits, wheel } = this.#connection;
     this.#told = bytes;
     queued.set(this.#connection, bytes);
@@ -112,6 +120,8 @@ export class Pressure {
    * `writeStallTimeout` to take what is too much; then those that have most waiting have to go.
    */
   relieve(now: number): void {
+    // A client's limits are not those of the servers in its process.
+    if (this.#connection.role === "client") return;
     const { processWriteQueueBytes, writeStallTimeout } = this.#connection.limits;
     if (overfullSince === undefined || now - overfullSince < writeStallTimeout) return;
     while (queued.held > processWriteQueueBytes) {

@@ -1,0 +1,113 @@
+import { afterEach, describe, expect, test } from "@jest/globals";
+import { GoawayCode, LIMITS, type Limits, Metadata, Shape } from "@rap/protocol";
+import type { Connection } from "../src/connection";
+import type { Stream } from "../src/stream";
+import { WheelEntry } from "../src/wheel";
+import { pattern, type RawLink, World } from "./link";
+
+const MB = 1_000_000;
+/** Milliseconds between two looks at a connection. */
+const LOOK = 2_600;
+
+/** Results that wait are counted for the whole process: none may stay behind. */
+const connections: Connection[] = [];
+afterEach(() => {
+  for (const connection of connections.splice(0)) connection.abort(GoawayCode.NO_ERROR, "the test is over");
+});
+
+/** A server's connection that has so many calls to answer. */
+async function answering(
+  world: World,
+  limits: Partial<Limits>,
+  calls = 1,
+): Promise<RawLink & { results: readonly Stream[] }> {
+  const link = await world.rawReady("server", { limits });
+  connections.push(link.connection);
+  for (let n = 0; n < calls; n++) {
+    const body = new Uint8Array(0);
+    link.peer.send({ kind: "open", id: 2 * n + 1, shape: Shape.UNARY, target: "default/f", body, end: true });
+  }
+  await world.settle();
+  return { ...link, results: link.host.sinks.map(({ stream }) => stream) };
+}
+
+describe("results that wait for longer than peers have to take them", () => {
+  /** Lets time go by in which the peers take ten bytes a second each. */
+  async function trickle(world: World, ms: number, ...links: RawLink[]): Promise<void> {
+    for (const { peer } of links) {
+      const { onData } = peer;
+      peer.onData = (bytes) => {
+        onData(bytes);
+        peer.socket.pause();
+      };
+    }
+    for (let left = ms; left > 0; left -= 1_000) {
+      for (const { peer } of links) peer.socket.resume();
+      await world.pass(Math.min(left, 1_000));
+    }
+  }
+
+  const slow = () => new World({ highWaterMark: 1_000, chunk: 10 });
+  const ended = expect.stringContaining("bytes that peers do not take need too much memory");
+
+  test("cost the connection, though not while the process had no time for its peer", async () => {
+    const world = slow();
+    const link = await answering(world, { processWriteQueueBytes: MB });
+    link.peer.socket.pause();
+    link.results[0]!.send(pattern(2 * MB), true);
+    class Busy extends WheelEntry {
+      override expire(): void {
+        world.clock.advance(LIMITS.writeStallTimeout + 2_000);
+      }
+    }
+    world.wheel.add(new Busy(), 100);
+    await trickle(world, 3_000, link);
+    expect(world.clock.now()).toBeGreaterThan(LIMITS.writeStallTimeout + 2_000);
+    expect(link.host.events).toEqual(["ready"]);
+    await trickle(world, LIMITS.writeStallTimeout + LOOK, link);
+    expect(link.host.events).toEqual(["ready", ended]);
+  });
+
+  test("cost it whatever other connections of the process end meanwhile", async () => {
+    const world = slow();
+    const link = await answering(world, { processWriteQueueBytes: MB });
+    const { connection: client } = await world.rawReady("client");
+    const { connection: idle } = await world.rawReady("server");
+    link.peer.socket.pause();
+    link.results[0]!.send(pattern(2 * MB), true);
+    await trickle(world, LIMITS.writeStallTimeout / 2, link);
+    client.close(GoawayCode.NO_ERROR, "");
+    idle.close(GoawayCode.NO_ERROR, "");
+    await trickle(world, LIMITS.writeStallTimeout / 2 + LOOK, link);
+    expect(link.host.events).toEqual(["ready", ended]);
+  });
+
+  test("are judged by the limits of servers: a client in the same process may have lower ones", async () => {
+    const world = slow();
+    const limits = { processWriteQueueBytes: MB };
+    const client = await world.rawReady("client", { limits: { processWriteQueueBytes: 1_000 } });
+    connections.push(client.connection);
+    // So that it is the client's look that comes first once it is too late.
+    await world.pass(500);
+    const [much, little] = [await answering(world, limits), await answering(world, limits)];
+    await world.pass(500);
+    for (const { peer } of [much, little]) peer.socket.pause();
+    much.results[0]!.send(pattern(2 * MB), true);
+    little.results[0]!.send(pattern(MB / 2), true);
+    await trickle(world, LIMITS.writeStallTimeout + LOOK, much, little);
+    expect([much.host.events, little.host.events]).toEqual([["ready", ended], ["ready"]]);
+  });
+});
+
+test("a single result may be more than may wait, also with trailers; a second one is too much", async () => {
+  const world = new World({ highWaterMark: 1_000 });
+  const { peer, host, results } = await answering(world, { writeQueueHardBytes: 400_000 }, 2);
+  peer.socket.pause();
+  results[0]!.send(pattern(3 * MB), false);
+  results[0]!.end(new Metadata({ a: "x".repeat(4_000), b: "x".repeat(4_000) }));
+  await world.settle();
+  expect(host.events).toEqual(["ready"]);
+  results[1]!.send(pattern(20_000), true);
+  await world.settle();
+  expect(host.events).toEqual(["ready", "paused writeQueueHardBytes"]);
+});
