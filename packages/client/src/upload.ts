@@ -12,6 +12,7 @@ export class Upload {
   readonly #gate = new Gate();
   /** undefined before the first item, and once there is no more to send. */
   #iterator: AsyncIterator<unknown> | undefined;
+  #stopped = false;
 
   constructor(source: Source, index: number) {
     this.#source = source;
@@ -25,6 +26,8 @@ export class Upload {
   async send(sendItem: (item: unknown) => Awaitable<boolean>): Promise<boolean> {
     const iterator = iterate(this.#source);
     this.#iterator = iterator;
+    // The source may have ended its call when it was asked for the iterator.
+    if (this.#stopped) this.stop();
     while (this.#iterator !== undefined) {
       const next = await iterator.next();
       if (this.#iterator === undefined) return false;
@@ -46,6 +49,7 @@ export class Upload {
   /** Nobody needs more of it: lets the source run its `finally`. */
   stop(): void {
     const iterator = this.#iterator;
+    this.#stopped = true;
     this.#iterator = undefined;
     this.#gate.open();
     if (iterator !== undefined) void leave(iterator);

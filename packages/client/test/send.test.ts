@@ -3,13 +3,13 @@ import { RapError } from "@rap/protocol";
 import { Server } from "@rap/server";
 import { createTestPair } from "@rap/testing";
 
-describe("a call whose streamed argument throws", () => {
-  async function count(items: AsyncIterable<number>): Promise<number> {
-    let n = 0;
-    for await (const _ of items) n++;
-    return n;
-  }
+async function count(items: AsyncIterable<number>): Promise<number> {
+  let n = 0;
+  for await (const _ of items) n++;
+  return n;
+}
 
+describe("a call whose streamed argument throws", () => {
   async function* failing(error: Error): AsyncGenerator<number> {
     yield 1;
     throw error;
@@ -36,4 +36,28 @@ describe("a call whose streamed argument throws", () => {
       maybeExecuted: true,
     });
   });
+});
+
+test("a streamed argument that ends its call when it is asked for its iterator is left, and asked for nothing", async () => {
+  await using pair = await createTestPair(new Server().register({ count }));
+  const caller = new AbortController();
+  const asked: string[] = [];
+  const source: AsyncIterable<number> = {
+    [Symbol.asyncIterator]() {
+      caller.abort();
+      return {
+        async next() {
+          asked.push("next");
+          return { done: asked.length > 100, value: 1 };
+        },
+        async return() {
+          asked.push("return");
+          return { done: true, value: undefined };
+        },
+      };
+    },
+  };
+  const remote = pair.client.register<typeof count>("count").with({ signal: caller.signal });
+  await expect(remote(source)).rejects.toMatchObject({ code: "CANCELLED" });
+  expect(asked).toEqual(["return"]);
 });
