@@ -77,7 +77,7 @@ const SERVER_OPTIONS: OptionNames<ServerOptions> = {
   signals: true,
   drainTimeout: "number",
   workers: true,
-  logger: "object",
+  logger: true,
   limits: "object",
   health: "boolean",
   reflection: "boolean",
@@ -98,9 +98,18 @@ const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
 /** Throws a TypeError (`ERR_RAP_OPTION`) for an option that no server has, or a value of another type. */
 export function checkServerOptions(options: ServerOptions): void {
   checkOptions("Server", options, SERVER_OPTIONS);
-  const { signals = false, drainTimeout = 0 } = options;
+  const { signals = false, drainTimeout = 0, logger } = options;
   if (signals !== false && !Array.isArray(signals)) throw optionError("signals of Server is a list of names, or false");
+  if (logger !== undefined && !isLogger(logger)) {
+    throw optionError("logger of Server has the methods debug, info, warn and error, as pino's have");
+  }
   if (!(drainTimeout >= 0)) throw optionError(`drainTimeout of Server is 0 or more milliseconds, not ${drainTimeout}`);
+}
+
+/** By its methods: there are loggers that are functions (Roarr's). */
+function isLogger(value: Logger | null): boolean {
+  const { debug, info, warn, error } = value ?? ({} as Partial<Logger>);
+  return [debug, info, warn, error].every((method) => typeof method === "function");
 }
 
 /** The same for `listen()`. */

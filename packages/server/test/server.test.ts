@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { createTestPair } from "@rap/testing";
 import { memory } from "@rap/transport";
 import { RapService, Rpc, rpc, Server, type ServerOptions } from "../src";
 
@@ -59,7 +60,9 @@ describe("a value that an option cannot have is refused where it is given:", () 
     [{ signals: "SIGTERM" }, "signals of Server is a list of names, or false"],
     [{ drainTimeout: -1 }, "drainTimeout of Server is 0 or more milliseconds, not -1"],
     [{ drainTimeout: Number.NaN }, "not NaN"],
-    [{ logger: 5 }, "logger of Server is an object, not a number"],
+    [{ logger: 5 }, "logger of Server has the methods debug, info, warn and error"],
+    [{ logger: null }, "logger of Server has the methods"],
+    [{ logger: { info() {}, warn() {}, error() {} } }, "logger of Server has the methods"],
   ])("new Server(%j)", (options, message) => {
     expect(() => new Server(options as ServerOptions)).toThrow(meant(message));
   });
@@ -71,6 +74,16 @@ describe("a value that an option cannot have is refused where it is given:", () 
     expect(() => server.register({ f: () => 1 }, { private: "yes" } as object)).toThrow(meant("private of register()"));
     expect(() => server.use(3 as never)).toThrow(expect.objectContaining({ code: "ERR_RAP_LOAD" }));
   });
+});
+
+test("a logger may be a function that has the methods", async () => {
+  const lines: object[] = [];
+  const write = (details: object) => void lines.push(details);
+  const logger = Object.assign(() => {}, { debug: write, info: write, warn: write, error: write });
+  const server = new Server({ logger }).register({ fail: () => Promise.reject(new Error("no")) });
+  await using pair = await createTestPair(server);
+  await expect(pair.client.invokeByName("fail")).rejects.toMatchObject({ code: "UNKNOWN" });
+  expect(lines).toEqual([expect.objectContaining({ method: "default/fail" })]);
 });
 
 test("a server that has stopped already does not run forever", async () => {
