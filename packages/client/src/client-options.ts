@@ -15,7 +15,10 @@ export interface ClientOptions {
   stopEvents?: readonly LifecycleEvent[];
   /** Milliseconds a call with one result may take. Default 30 000. */
   timeout?: number;
-  /** Pings while calls are open and nothing comes; false for none. Default `{ interval: 30_000, timeout: 10_000 }`. */
+  /**
+   * Pings while calls or sessions are open and nothing comes; false for none, from the server neither. Default
+   * `{ interval: 30_000, timeout: 10_000 }`.
+   */
   keepalive?: { interval?: number; timeout?: number } | false;
   /** Milliseconds before the first and between later tries to reconnect, at most. Default `{ initial: 200, max: 30_000 }`. */
   reconnect?: { initial?: number; max?: number };

@@ -72,7 +72,7 @@ export interface ClientStats {
   refused?: Readonly<Partial<Record<CallLimit, number>>>;
   /** How often a server was not read from for a while, by the limit. Not there while there was none. */
   paused?: Readonly<Partial<Record<PauseLimit, number>>>;
-  /** Connections that ended otherwise than by a close, by the limit or other reason. Not there while there was none. */
+  /** Connections that ended over a limit (for want of use, too) or for another reason, by that. Not there while there was none. */
   ended?: Readonly<Partial<Record<EndReason, number>>>;
 }
 

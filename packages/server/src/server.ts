@@ -85,7 +85,7 @@ export interface ServerStats {
   /** How often a peer was not read from for a while, as it did not take what was sent to it, by the limit. */
   paused: Readonly<Record<PauseLimit, number>>;
   /**
-   * Connections that ended otherwise than by a close, by the limit that did it, or by another reason: `PROTOCOL_ERROR`,
+   * Connections that ended over a limit (for want of use, too) or for another reason, by that: `PROTOCOL_ERROR`,
    * `HANDSHAKE_FAILED`, `REFUSED` …, which may be the peer's. Only those that there were.
    */
   ended: Readonly<Partial<Record<EndReason, number>>>;
