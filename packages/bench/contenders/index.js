@@ -59,7 +59,7 @@ const contenders = [
     options: { layered: true },
     skip: VARIANT,
   },
-  { name: "socket", kind: "limit", title: "bare socket", file: "socket.js" },
+  { name: "socket", kind: "limit", title: "bare socket", file: "socket.js", skip: ["W9"] },
   { name: "l1", kind: "limit", title: "L1 bare echo", rounds: FEW, file: "l1.js" },
   { name: "l2", kind: "limit", title: "L2 bare echo with msgpack", file: "l2.js", packages: ["@msgpack/msgpack"] },
   { name: "l2-tls", kind: "limit", title: "L2 over TLS", rounds: FEW, file: "l2.js", options: { secure: true } },
