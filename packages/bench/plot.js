@@ -20,7 +20,7 @@ function plots({ workloads }) {
 
 /** For each workload a bar per contender: its rate as a part of L2's, on a logarithmic scale. */
 function bars(workloads) {
-  const left = 210;
+  const left = 250;
   const scale = logarithmic(0.001, 10, left, WIDTH - 60);
   const parts = [];
   let y = 10;
