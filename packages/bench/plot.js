@@ -49,7 +49,7 @@ function bars(workloads) {
 /** A line per contender over the points of a sweep, both axes logarithmic. */
 function lines(workload) {
   const { name, title, axis, unit, points } = workload;
-  const box = { left: 70, right: WIDTH - 190, top: 40, bottom: 380 };
+  const box = { left: 70, right: WIDTH - 250, top: 40, bottom: 380 };
   const series = contenders
     .map((contender) => ({
       ...contender,

@@ -16,13 +16,16 @@ const SOCKET_QUEUE_BYTES = 256 * 1024;
 /** Bytes of large messages that go out in one turn of the event loop. */
 const TURN_BYTES = 1024 * 1024;
 
+/** Slabs that are kept for later: as many connections can write in one turn without new memory. */
+const MAX_SPARES = 64;
+
 /** Memory that frames are written into. One connection at a time uses a slab, and only between two flushes. */
 interface Slab {
   readonly buffer: Buffer;
   used: number;
 }
 
-let spare: Slab | undefined;
+const spares: Slab[] = [];
 
 /** A message that is larger than a frame or waits for credit. */
 export interface Pending {
@@ -143,7 +146,7 @@ export class Outbox {
     if (slab === undefined) return;
     if (slab.used > this.#start) this.#write(slab, more);
     this.#slab = undefined;
-    if (slab.buffer.length - slab.used >= MIN_ROOM) spare ??= slab;
+    if (slab.buffer.length - slab.used >= MIN_ROOM && spares.length < MAX_SPARES) spares.push(slab);
   }
 
   /** Writes nothing any more. */
@@ -241,8 +244,7 @@ export class Outbox {
   /** A slab with room for `size` bytes; what the old one holds is written first. */
   #nextSlab(size: number): Slab {
     this.flush();
-    let slab = spare;
-    spare = undefined;
+    let slab = spares.pop();
     if (slab === undefined || slab.buffer.length - slab.used < size) {
       slab = { buffer: Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, size)), used: 0 };
     }
