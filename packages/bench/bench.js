@@ -138,9 +138,14 @@ function machine() {
   };
 }
 
+/** Of an error only what went wrong: what follows names folders of this machine. */
+function firstLines(key, value) {
+  return key === "error" ? value.split("\n", 1)[0] : value;
+}
+
 function save(folder, results) {
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "results.json"), `${JSON.stringify(results)}\n`);
+  writeFileSync(join(folder, "results.json"), `${JSON.stringify(results, firstLines)}\n`);
   writeFileSync(join(folder, "results.md"), report(results));
   for (const [name, svg] of Object.entries(plots(results))) writeFileSync(join(folder, `${name}.svg`), svg);
   if (folder === DOCUMENTED) writeFileSync(PAGE, withSummary(readFileSync(PAGE, "utf8"), summary(results)));
