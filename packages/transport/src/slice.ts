@@ -12,25 +12,12 @@ const LATELY = 2;
 /** After a read of as many bytes Node may read on in the same turn, up to 32 times 64 KiB. */
 const LARGE_READ = 16 * 1024;
 
-/** The turn of the event loop, counted while anything is read. */
-let turn = 1;
-let counting = false;
+/** Reads that are further apart than this, in milliseconds, are not of one turn. */
+const GAP = 0.1;
+
 /** Whose bytes came last, and when they last came from another than before. */
 let lastId = 0;
 let changedAt = 0;
-
-function currentTurn(): number {
-  if (!counting) {
-    counting = true;
-    nextTurn(countTurn);
-  }
-  return turn;
-}
-
-function countTurn(): void {
-  turn++;
-  counting = false;
-}
 
 /**
  * Lets a connection take turns with others: when what its peer sent has kept the event loop busy for a while, the rest
@@ -39,9 +26,9 @@ function countTurn(): void {
 export class Slice {
   readonly #connection: Connection;
   readonly #reader: FrameReader;
-  /** The turn in which bytes came last, and when the first of them did. */
-  #turn = 0;
+  /** When the first bytes of this turn came, and the last were handled. */
   #began = 0;
+  #ended = 0;
   /** Others may follow in the same turn: these were many, or not the first. */
   #more = false;
   /** Slices that were not enough, since all that came was handled. */
@@ -63,11 +50,9 @@ export class Slice {
     const { id } = this.#connection;
     if (id !== lastId) changedAt = now;
     lastId = id;
-    const again = this.#turn === currentTurn();
+    const again = now - this.#ended < GAP;
     this.#more = again || size === 0 || size >= LARGE_READ;
-    if (again) return;
-    this.#turn = turn;
-    this.#began = now;
+    if (!again) this.#began = now;
   }
 
   /** Some of their frames were handled. */
@@ -82,6 +67,7 @@ export class Slice {
 
   /** What was read was handled, or waits. */
   end(now: number): void {
+    this.#ended = now;
     if (!this.#late && !this.#more) this.#full = 0;
     const over = this.#late || (this.#more && now - this.#began > SLICE);
     if (this.#resting || !over) return;
@@ -105,7 +91,7 @@ export class Slice {
     const connection = this.#connection;
     this.#resting = false;
     this.#late = false;
-    this.#turn = 0;
+    this.#ended = 0;
     // Otherwise `resume` will be called.
     if (!connection.closed && connection.progress().reading) {
       connection.release();
