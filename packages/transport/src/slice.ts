@@ -9,7 +9,7 @@ const SHORT_SLICE = 0.03;
 const FLOOD = 8;
 /** Others count as waiting if one of them was read from in the last so many milliseconds. */
 const LATELY = 2;
-/** After a read of as many bytes Node may read on in the same turn, up to 32 times 64 KiB. */
+/** After a read of as many bytes Node may read on in the same turn, up to 32 times 64 KiB, or 16 KiB each with TLS. */
 const LARGE_READ = 16 * 1024;
 
 /** Reads that are further apart than this, in milliseconds, are not of one turn. */
@@ -29,8 +29,8 @@ export class Slice {
   /** When the first bytes of this turn came, and the last were handled. */
   #began = 0;
   #ended = 0;
-  /** Others may follow in the same turn: these were many, or not the first. */
-  #more = false;
+  /** Bytes of the last read; 0 when what waited is handled. */
+  #size = 0;
   /** Slices that were not enough, since all that came was handled. */
   #full = 0;
   /** The rest of what was read waits. */
@@ -50,9 +50,8 @@ export class Slice {
     const { id } = this.#connection;
     if (id !== lastId) changedAt = now;
     lastId = id;
-    const again = now - this.#ended < GAP;
-    this.#more = again || size === 0 || size >= LARGE_READ;
-    if (!again) this.#began = now;
+    if (this.#size < LARGE_READ || now - this.#ended > GAP) this.#began = now;
+    this.#size = size;
   }
 
   /** Some of their frames were handled. */
@@ -68,8 +67,8 @@ export class Slice {
   /** What was read was handled, or waits. */
   end(now: number): void {
     this.#ended = now;
-    if (!this.#late && !this.#more) this.#full = 0;
-    const over = this.#late || (this.#more && now - this.#began > SLICE);
+    if (!this.#late && this.#size > 0 && this.#size < LARGE_READ) this.#full = 0;
+    const over = this.#late || (this.#size >= LARGE_READ && now - this.#began > SLICE);
     if (this.#resting || !over) return;
     this.#resting = true;
     this.#connection.hold();
@@ -91,7 +90,7 @@ export class Slice {
     const connection = this.#connection;
     this.#resting = false;
     this.#late = false;
-    this.#ended = 0;
+    this.#size = 0;
     // Otherwise `resume` will be called.
     if (!connection.closed && connection.progress().reading) {
       connection.release();
