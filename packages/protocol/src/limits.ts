@@ -77,8 +77,8 @@ export const LIMITS = Object.freeze({
   /** Bytes a peer may send on all streams of a connection together before it must wait. */
   connectionWindowBytes: 4 * MiB,
   /**
-   * Unsent bytes of a connection above which a server reads nothing more from it. Producers wait for credit, and large
-   * messages from 256 KiB on.
+   * Unsent bytes of a connection above which a server reads nothing more from it, and items of streams and channels wait,
+   * whatever credit there is. Large messages wait from 256 KiB on.
    */
   writeQueueSoftBytes: 1 * MiB,
   /**

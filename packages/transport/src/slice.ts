@@ -11,7 +11,6 @@ const FLOOD = 8;
 const LATELY = 2;
 /** After a read of as many bytes Node may read on in the same turn, up to 32 times 64 KiB, or 16 KiB each with TLS. */
 const LARGE_READ = 16 * 1024;
-
 /** Reads that are further apart than this, in milliseconds, are not of one turn. */
 const GAP = 0.1;
 
