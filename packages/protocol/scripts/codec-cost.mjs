@@ -1,13 +1,11 @@
-// What the safety of the msgpack codec costs, and what it buys. Needs a build:
-//   node --expose-gc packages/protocol/scripts/codec-cost.mjs [directory of the build]
+// What the safety of the msgpack codec costs, and what it buys. Runs on the sources:
+//   node --expose-gc --require ./packages/integration/scripts/sources.js packages/protocol/scripts/codec-cost.mjs
 import { createRequire } from "node:module";
-import { resolve } from "node:path";
 import { Decoder, Encoder } from "@msgpack/msgpack";
 
-const dist = resolve(process.argv[2] ?? new URL("../dist", import.meta.url).pathname);
 const require = createRequire(import.meta.url);
-const { msgpack } = require(`${dist}/msgpack.js`);
-const { Scan } = require(`${dist}/scan.js`);
+const { msgpack } = require("../src/msgpack.ts");
+const { Scan } = require("../src/scan.ts");
 
 const MiB = 1024 * 1024;
 const codec = msgpack();

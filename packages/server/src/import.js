@@ -2,7 +2,7 @@
 
 /**
  * What `modules.ts` asks of Node's module loaders. Plain JavaScript, as `import()` in a TypeScript source is not always
- * Node's: Jest puts its own in its place. Published as it stands here, so `dist/modules.js` finds it too.
+ * Node's: Jest puts its own in its place. Published as it stands here, so `dist/index.js` finds it too.
  */
 
 /**

@@ -4,7 +4,7 @@ const { serialize } = require("node:v8");
 
 /**
  * What runs in the threads of `worker.ts`. Plain JavaScript, as a thread can load neither a TypeScript source nor what
- * the bundle around it renamed; it is published as it stands here, so `dist/worker.js` finds it too.
+ * the bundle around it renamed; it is published as it stands here, so `dist/index.js` finds it too.
  */
 
 /** @typedef {import("./worker").WorkerTask} WorkerTask */
