@@ -6,6 +6,7 @@ import { OutgoingCall } from "../../client/src/send";
 import { ClientSession } from "../../client/src/session";
 import { ServerCall } from "../../server/src/answer";
 import { ServerConnection } from "../../server/src/server-connection";
+import { ConnectionCredit } from "../../transport/src/connection-credit";
 import { StreamTable } from "../../transport/src/stream-table";
 
 /** A mistake that could be made in rap. Planting it replaces one method; what it returns puts the right one back. */
@@ -46,10 +47,10 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     plant: () => {
       let grants = 0;
       return replace(
-        Connection.prototype,
-        "sendCredit",
+        ConnectionCredit.prototype,
+        "grant",
         (send) =>
-          function (this: Connection, id, bytes, messages) {
+          function (this: ConnectionCredit, id, bytes, messages) {
             if (++grants % 20 !== 0) send.call(this, id, bytes, messages);
           },
       );
@@ -128,10 +129,10 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "credit of less than 512 bytes is lost",
     plant: () =>
       replace(
-        Connection.prototype,
-        "sendCredit",
+        ConnectionCredit.prototype,
+        "grant",
         (send) =>
-          function (this: Connection, id, bytes, messages) {
+          function (this: ConnectionCredit, id, bytes, messages) {
             if (bytes >= 512) send.call(this, id, bytes, messages);
           },
       ),

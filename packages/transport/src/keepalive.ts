@@ -73,7 +73,7 @@ export class Keepalive extends WheelEntry {
     const late = now - this.due > HELD_UP;
     let next = this.#period;
     if (late) heldUp(now);
-    else connection.relieve(now);
+    else connection.pressure.relieve(now);
     if (connection.closed) return;
     const progress = connection.progress();
     if (late) {
@@ -81,7 +81,7 @@ export class Keepalive extends WheelEntry {
       this.#excuse(now);
     } else if (this.#stalled(now, progress)) {
       connection.abort(GoawayCode.SLOW_CONSUMER, "the peer takes no bytes", "writeStallTimeout");
-    } else if (!progress.reading) {
+    } else if (!connection.pressure.reading) {
       this.#excuse(now);
     } else {
       const left = this.#frameTimeLeft(now, progress.received);

@@ -57,8 +57,15 @@ export class Pressure {
     this.#slice = slice;
   }
 
+  /** Whether what the peer sends is read. */
   get reading(): boolean {
     return !this.#paused && !this.#held;
+  }
+
+  /** More waits for the peer than it should, so that what can wait does. */
+  get isBehind(): boolean {
+    const { limits, outbox, socket } = this.#connection;
+    return outbox.blocked && socket.buffered > limits.writeQueueSoftBytes;
   }
 
   /** Bytes came, the last `partial` of which are not a whole frame. */

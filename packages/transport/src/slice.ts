@@ -91,9 +91,9 @@ export class Slice {
     this.#late = false;
     this.#size = 0;
     // Otherwise `resume` will be called.
-    if (!connection.closed && connection.progress().reading) {
+    if (!connection.closed && connection.pressure.reading) {
       connection.release();
-      if (!this.#resting && !connection.closed && connection.progress().reading) connection.socket.resume();
+      if (!this.#resting && !connection.closed && connection.pressure.reading) connection.socket.resume();
     }
     if (!this.#resting) this.#then?.();
   };

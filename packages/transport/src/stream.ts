@@ -17,6 +17,7 @@ import type { Connection } from "./connection";
 import { charge, ReceiveWindow, SendWindow } from "./credit";
 import { JoiningSink } from "./joining-sink";
 import { type Pending, SMALL_BYTES } from "./outbox";
+import { Violation } from "./violation";
 
 const NONE: Uint8Array = new Uint8Array(0);
 
@@ -256,8 +257,7 @@ export class Stream {
       if (!this.#readMetadata(bytes, start + 2, from)) return this.receiveEnd(flags, undefined);
     }
     const last = (flags & Flag.MORE) === 0;
-    if (!last && (flags & Flag.END) !== 0)
-      this.connection.violation(GoawayCode.PROTOCOL_ERROR, "MORE and END in one frame");
+    if (!last && (flags & Flag.END) !== 0) throw new Violation(GoawayCode.PROTOCOL_ERROR, "MORE and END in one frame");
     const size = end - from;
     if (!last && size < MIN_FRAGMENT) this.connection.glitch("a tiny part of a message");
     const cost = this.#receiveWindow === undefined || this.#awaitsArguments ? 0 : this.#charge(size, last);
@@ -272,7 +272,7 @@ export class Stream {
 
   /** Metadata before the first message. */
   receiveHeaders(metadata: Metadata): void {
-    if (this.#headed) this.connection.violation(GoawayCode.PROTOCOL_ERROR, "HEADERS a second time");
+    if (this.#headed) throw new Violation(GoawayCode.PROTOCOL_ERROR, "HEADERS a second time");
     this.#headed = true;
     this.sink?.onHeaders(metadata);
   }
@@ -281,7 +281,7 @@ export class Stream {
   receiveEnd(flags: number, trailers: Metadata | undefined): void {
     if ((flags & Flag.END) === 0) return;
     if (this.#parts !== undefined) {
-      this.connection.violation(GoawayCode.PROTOCOL_ERROR, `stream ${this.id} ended in the middle of a message`);
+      throw new Violation(GoawayCode.PROTOCOL_ERROR, `stream ${this.id} ended in the middle of a message`);
     }
     this.remoteDone = true;
     this.sink?.onEnd(trailers);
@@ -310,12 +310,12 @@ export class Stream {
   /** So many bytes wait in `pending`, or (below 0) no longer do. */
   queue(bytes: number): void {
     this.#queued += bytes;
-    this.connection.queue(bytes, this.#sendWindow === undefined);
+    this.connection.pressure.queue(bytes, this.#sendWindow === undefined);
   }
 
   dropPending(): void {
     this.pending = NO_PENDING;
-    this.connection.waitNoMore(this);
+    this.connection.credit.waitNoMore(this);
     if (this.#queued > 0) this.queue(-this.#queued);
   }
 
@@ -323,7 +323,7 @@ export class Stream {
     if (this.#sendWindow === undefined) return true;
     if (!this.#sendWindow.add(bytes, messages)) return false;
     if (this.pending.length > 0) {
-      this.connection.waitNoMore(this);
+      this.connection.credit.waitNoMore(this);
       this.connection.outbox.enqueue(this);
     }
     return true;
@@ -333,7 +333,7 @@ export class Stream {
   allowance(want: number, left: number): number {
     const window = this.#sendWindow;
     if (window === undefined || this.pending[0]!.kind !== Kind.DATA) return want;
-    const all = this.connection.sendWindow;
+    const all = this.connection.credit.sending;
     const credit = Math.min(window.bytes, all.bytes);
     const cost = charge(left, true, MIN_FRAGMENT);
     let size = want;
@@ -342,7 +342,7 @@ export class Stream {
     else size = -1;
     if (window.messages < 1) size = -1;
     if (size < 0) {
-      if (all.bytes <= window.bytes) this.connection.waitForCredit(this);
+      if (all.bytes <= window.bytes) this.connection.credit.wait(this);
       return -1;
     }
     const paid = size === left ? cost : size;
@@ -374,8 +374,8 @@ export class Stream {
     const window = this.#sendWindow;
     if (window === undefined) return true;
     // It is the peer who says how much credit there is: what it does not take has to wait all the same.
-    if (this.connection.isBehind) return false;
-    const all = this.connection.sendWindow;
+    if (this.connection.pressure.isBehind) return false;
+    const all = this.connection.credit.sending;
     const cost = charge(bytes, true, MIN_FRAGMENT);
     if (window.messages < 1 || window.bytes < cost || all.bytes < cost) return false;
     window.messages--;
@@ -402,10 +402,10 @@ export class Stream {
   /** Counts a frame's bytes against both windows. */
   #charge(size: number, last: boolean): number {
     const cost = charge(size, last, MIN_FRAGMENT);
-    this.connection.chargeCredit(cost);
+    this.connection.credit.charge(cost);
     const window = this.#receiveWindow!;
     if (!window.receive(cost, last ? 1 : 0)) {
-      this.connection.violation(
+      throw new Violation(
         GoawayCode.FLOW_CONTROL_ERROR,
         `stream ${this.id} has no credit for what was sent on it`,
         window.overdrawn,
@@ -422,7 +422,7 @@ export class Stream {
    */
   #giveBack(bytes: number, messages: number): void {
     if (this.shape === Shape.CHANNEL && this.pending.at(-1)?.end === true) this.#grant(bytes, messages);
-    else this.connection.releaseCredit(bytes);
+    else this.connection.credit.release(bytes);
   }
 
   #release(bytes: number, messages: number): void {
@@ -431,10 +431,10 @@ export class Stream {
   }
 
   #grant(bytes: number, messages: number): void {
-    this.connection.releaseCredit(bytes);
+    this.connection.credit.release(bytes);
     if (this.#receiveWindow!.release(bytes, messages) && !this.remoteDone) {
       const grant = this.#receiveWindow!.grant();
-      this.connection.sendCredit(this.id, grant.bytes, grant.messages);
+      this.connection.credit.grant(this.id, grant.bytes, grant.messages);
     }
   }
 
@@ -444,14 +444,14 @@ export class Stream {
     const part = bytes.subarray(start, end);
     this.#parts.push(part.length * 4 < bytes.length ? Uint8Array.from(part) : part);
     this.#partBytes += part.length;
-    this.connection.keep(part.length);
+    this.connection.pressure.keep(part.length);
     if (cost === 0) return;
     if (this.#unread === 0) this.#release(cost, 0);
     else this.#heldParts += cost;
   }
 
   #dropParts(): void {
-    this.connection.keep(-this.#partBytes);
+    this.connection.pressure.keep(-this.#partBytes);
     this.#parts = undefined;
     this.#partBytes = 0;
   }
@@ -486,13 +486,13 @@ export class Stream {
   /** Puts a large message together without holding up what else there is to do; its parts are kept until then. */
   #join(parts: Uint8Array[], size: number, rest: Uint8Array, metadata: Metadata | undefined, cost: number): void {
     parts.push(rest);
-    this.connection.keep(rest.length);
+    this.connection.pressure.keep(rest.length);
     this.#parts = undefined;
     this.#partBytes = 0;
     if (this.#joining === undefined) {
       this.#joining = new JoiningSink(
         this.sink!,
-        (bytes) => this.connection.keep(-bytes),
+        (bytes) => this.connection.pressure.keep(-bytes),
         () => this.#leaveJoining(),
       );
       this.sink = this.#joining;

@@ -22,6 +22,17 @@ export abstract class WheelEntry {
   abstract expire(): void;
 }
 
+/** An entry that calls back. */
+export class Watch extends WheelEntry {
+  constructor(readonly callback: () => void) {
+    super();
+  }
+
+  override expire(): void {
+    this.callback();
+  }
+}
+
 /**
  * Many deadlines on one timer: adding and removing are O(1) and allocate nothing, and the timer sleeps until the
  * next slot that holds an entry (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987, scheme 6).

@@ -6,7 +6,7 @@ import { StreamTable } from "../src/stream-table";
 const stream = (id: number): Stream => ({ id }) as Stream;
 
 test("finds what was added, by its own id only", () => {
-  const table = new StreamTable();
+  const table = new StreamTable("client");
   const first = stream(1);
   table.add(first);
   expect(table.get(1)).toBe(first);
@@ -19,7 +19,7 @@ test("finds what was added, by its own id only", () => {
 });
 
 test("keeps a stream that outlives any number of others", () => {
-  const table = new StreamTable();
+  const table = new StreamTable("client");
   const long = stream(3);
   table.add(long);
   for (let id = 5; id < 4_000; id += 2) {
@@ -35,7 +35,7 @@ test("keeps a stream that outlives any number of others", () => {
 test("does what a Map does, whatever comes and goes", () => {
   fc.assert(
     fc.property(fc.array(fc.nat({ max: 40 }), { maxLength: 3_000 }), (steps) => {
-      const table = new StreamTable();
+      const table = new StreamTable("client");
       const model = new Map<number, Stream>();
       let id = 1;
       for (const step of steps) {

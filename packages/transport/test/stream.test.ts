@@ -434,7 +434,7 @@ describe("a stream that is over", () => {
     sink.read();
     await world.settle();
     expect(sink.messages).toHaveLength(200);
-    expect(server.sendWindow.bytes).toBeLessThanOrEqual(LIMITS.connectionWindowBytes);
+    expect(server.credit.sending.bytes).toBeLessThanOrEqual(LIMITS.connectionWindowBytes);
   });
 
   test("is also over on both sides when the caller left in the middle of its only, large reply", async () => {
