@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { Client } from "@rap/client";
-import { ClientCryptoProcessor } from "@rap/plugin-crypto";
+import { ClientCryptoProcessor, ServerCryptoProcessor } from "@rap/plugin-crypto";
 import { certificates } from "./certificates.mjs";
 import { Child } from "./child.mjs";
 import { inTurn, outcome } from "./crashes.mjs";
@@ -10,6 +10,8 @@ import { ms } from "./report.mjs";
 import { pause, until } from "./token.mjs";
 
 const KEY = "0123456789abcdef";
+/** The end of what a client offers is an HMAC over all before it. */
+const TAG_BYTES = 32;
 const NEVER = { initial: 600_000, max: 600_000 };
 
 const clientOf = (target, key, options = {}) => {
@@ -195,6 +197,32 @@ async function replay(report) {
   await other.end();
 }
 
+/** L5: whether the time of a refusal tells how far a tag was right. Told and not judged: a busy machine moves it. */
+async function timing(report) {
+  const { secure } = new ServerCryptoProcessor({ id: KEY });
+  const { bytes } = new ClientCryptoProcessor("id", KEY).secure.offer(undefined);
+  const forged = [bytes.length - TAG_BYTES, bytes.length - 1].map((at) => {
+    const copy = Uint8Array.from(bytes);
+    copy[at] ^= 1;
+    return { copy, times: [] };
+  });
+  for (let i = 0; i < 20_000; i++) {
+    // Each of them first half of the time.
+    for (const { copy, times } of i % 2 === 0 ? forged : forged.toReversed()) {
+      const began = performance.now();
+      await secure.answer(copy, undefined).catch(() => {});
+      times.push(performance.now() - began);
+    }
+  }
+  const [first, last] = forged.map(({ times }) => times.sort((a, b) => a - b)[times.length / 2]);
+  report.told(
+    "L5",
+    "medians of 20 000 refusals each, a tag's first byte wrong and its last: difference",
+    "< 1 %",
+    `${((Math.abs(first - last) / last) * 100).toFixed(2)} % of ${(last * 1_000).toFixed(1)} µs`,
+  );
+}
+
 /** F25: neither side goes on without the encryption that it is to have. */
 async function downgrade(report) {
   const secured = await Child.start("./server.mjs", { crypto: { id: KEY } });
@@ -255,9 +283,10 @@ async function downgrade(report) {
   await plain.end();
 }
 
-/** F16, F24, F25: TLS and the crypto processor. */
+/** F16, F24, L5, F25: TLS and the crypto processor. */
 export async function encryption(report) {
   await tlsCases(report);
   await replay(report);
+  await timing(report);
   await downgrade(report);
 }

@@ -46,6 +46,11 @@ export class Report {
     this.row(id, what, String(expected), value, value === expected);
   }
 
+  /** To be known, whatever it is. */
+  told(id, what, figure, result) {
+    this.#add({ id, what, figure, result: String(result), met: "told" });
+  }
+
   /** What this machine, or this form of the run, cannot show, and why. */
   skipped(id, what, why) {
     this.#add({ id, what, figure: "", result: why, met: "skipped" });
