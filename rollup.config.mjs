@@ -44,6 +44,7 @@ export default folders.flatMap((folder) => {
       // Plain properties: getters on a module's exports took a third of the time of a call.
       externalLiveBindings: false,
       generatedCode: "es2015",
+      esModule: true,
       interop: "auto",
     },
     plugins: [typescript(join(folder, "dist"))],
