@@ -1,4 +1,12 @@
-import { type Container, checkOptions, type LifecycleEvent, type OptionNames, optionError } from "@rap/core";
+import {
+  type Container,
+  checkOptions,
+  type LifecycleEvent,
+  listOf,
+  must,
+  type OptionNames,
+  withMethods,
+} from "@rap/core";
 import type { LimitChanges, MetadataInit } from "@rap/protocol";
 import type { TlsClientOptions, Transport } from "@rap/transport";
 
@@ -37,20 +45,29 @@ export interface ClientOptions {
   container?: Container;
 }
 
+const addresses = listOf("name", "an address, or a list of them");
+
 const CLIENT_OPTIONS: OptionNames<ClientOptions & PlannedClientOptions> = {
-  target: true,
+  target: (value, what) => {
+    if (typeof value !== "string") addresses(value, what);
+  },
   tls: "object",
-  sslCertPath: "string",
+  sslCertPath: "name",
   startEvents: true,
   stopEvents: true,
-  timeout: true,
-  health: true,
-  keepalive: true,
-  reconnect: true,
+  timeout: "time",
+  health: must(
+    "a boolean, or the name of a service",
+    (value) => typeof value === "boolean" || typeof value === "string",
+  ),
+  keepalive: (value) => {
+    if (value !== false) checkOptions("keepalive", value as object, { interval: "time", timeout: "time" });
+  },
+  reconnect: (value) => checkOptions("reconnect", value as object, { initial: "time", max: "time" }),
   metadata: true,
   limits: "object",
-  transports: "object",
-  container: "object",
+  transports: listOf(withMethods("a transport", "dial")),
+  container: "container",
   balancer: "planned",
   pool: "planned",
   retry: "planned",
@@ -63,13 +80,4 @@ type PlannedClientOptions = { balancer?: unknown; pool?: unknown; retry?: unknow
 /** Throws a TypeError (`ERR_RAP_OPTION`) for an option that no client has, or a value that it cannot have. */
 export function checkClientOptions(options: ClientOptions): void {
   checkOptions("Client", options, CLIENT_OPTIONS);
-  const { keepalive = {}, reconnect = {}, timeout, health = false } = options;
-  if (keepalive !== false) checkOptions("keepalive", keepalive, { interval: true, timeout: true });
-  checkOptions("reconnect", reconnect, { initial: true, max: true });
-  if (timeout !== undefined && !(typeof timeout === "number" && timeout > 0)) {
-    throw optionError(`timeout must be a positive number of milliseconds, not ${String(timeout)}`);
-  }
-  if (typeof health !== "boolean" && typeof health !== "string") {
-    throw optionError("health of Client is a boolean, or the name of a service");
-  }
 }

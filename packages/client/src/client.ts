@@ -5,9 +5,11 @@ import {
   callScope,
   checkInTime,
   checkOptions,
+  given,
   isChannel,
   type LifecycleEvent,
   lifecycleEvents,
+  loadError,
   type OptionNames,
   type Processor,
   ProcessorChain,
@@ -57,7 +59,7 @@ import type { KindArgs, Only, Remote, RemoteFn, RemoteService, Result } from "./
 import { RemoteStream, StreamCall } from "./remote-stream";
 import { type CallArguments, UnaryCall } from "./send";
 import { openSession, type Session } from "./session";
-import { type Target, targetOf } from "./target";
+import { checkGroup, type Target, targetOf } from "./target";
 import { isSource } from "./upload";
 
 export interface ClientStats {
@@ -111,7 +113,8 @@ export class Client implements AsyncDisposable {
     const injected = <T>(token: Token<T>, fallback: () => T): T =>
       container?.isRegistered(token, true) ? container.resolve(token) : fallback();
     const clock = injected(CLOCK, () => systemClock);
-    const secure = options.tls ?? fromFile(options.sslCertPath);
+    const secure =
+      options.sslCertPath === undefined ? options.tls : { ...options.tls, ...fromFile(options.sslCertPath) };
     this.#secure = secure !== undefined;
     for (const transport of [tcp(), tls(secure), unix(), ...(options.transports ?? [])]) {
       this.#transports.set(transport.scheme, transport);
@@ -148,10 +151,16 @@ export class Client implements AsyncDisposable {
       this.#add(address);
   }
 
-  /** Adds a server to call. Calls are spread over all of them by the fewest in flight. */
+  /**
+   * Adds a server to call. Calls are spread over all of them by the fewest in flight. Throws a TypeError for what is no
+   * host, or no port from 1 to 65535.
+   */
   addConn(host: string, port: number, options: { weight?: number } = {}): this {
     checkOptions("addConn()", options, { weight: "planned" });
-    if (typeof host !== "string") throw invalid("ERR_RAP_ADDRESS", `a host is a text, not ${String(host)}`);
+    if (typeof host !== "string") throw invalid("ERR_RAP_ADDRESS", `a host is a text, not ${given(host)}`);
+    if (!(Number.isInteger(port) && port >= 1 && port <= 65_535)) {
+      throw invalid("ERR_RAP_ADDRESS", `a port is a whole number from 1 to 65535, not ${given(port)}`);
+    }
     const scheme = this.#secure ? "tls" : "tcp";
     this.#add(`${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`);
     return this;
@@ -181,7 +190,7 @@ export class Client implements AsyncDisposable {
    * share the first one's end.
    */
   stop(options: { graceMs?: number } = {}): Promise<void> {
-    checkOptions("stop()", options, { graceMs: "number" });
+    checkOptions("stop()", options, { graceMs: "wait" });
     this.#stopping ??= this.#stop(options.graceMs ?? this.#core.limits.abortGrace);
     return this.#stopping;
   }
@@ -195,7 +204,7 @@ export class Client implements AsyncDisposable {
    * that is loaded already, and for one that makes connections secure or has an `onStart` once the client has started.
    */
   loadProcessor(list: readonly Processor[]): this {
-    if (!Array.isArray(list)) throw invalid("ERR_RAP_LOAD", "loadProcessor takes a list of processors");
+    if (!Array.isArray(list)) throw loadError(`loadProcessor() takes a list of processors, not ${given(list)}`);
     const fresh = this.#pool.idle;
     for (const processor of list) {
       checkInTime(processor, !fresh);
@@ -213,8 +222,10 @@ export class Client implements AsyncDisposable {
   use(...interceptors: Interceptor[]): this {
     for (const interceptor of interceptors) {
       if (typeof interceptor !== "function")
-        throw invalid("ERR_RAP_LOAD", "an interceptor is a function: client.use(async (call, next) => next(call))");
-      if (this.#interceptors.includes(interceptor)) throw invalid("ERR_RAP_LOAD", "an interceptor is loaded already");
+        throw loadError(
+          `an interceptor is a function, client.use(async (call, next) => next(call)), not ${given(interceptor)}`,
+        );
+      if (this.#interceptors.includes(interceptor)) throw loadError("an interceptor is loaded already");
       this.#interceptors.push(interceptor);
     }
     return this;
@@ -256,7 +267,9 @@ export class Client implements AsyncDisposable {
   register<F extends AnyFn>(fn: F, options?: CallOptions & { name?: string; group?: string }): Remote<F>;
   register(what: unknown, options: CallOptions & { name?: string; group?: string } = {}): unknown {
     if (typeof what !== "function") return this.#remote("unary", what, options);
-    return this.#remote(kindOf(what as AnyFn), options.name ?? what.name, options);
+    checkOptions("register()", options, { ...REMOTE_OPTIONS, name: "name" });
+    const { name = what.name, ...others } = options;
+    return this.#remote(kindOf(what as AnyFn), name, others);
   }
 
   /** A function that gives a stream: an async generator, or one that returns an async iterable. */
@@ -280,12 +293,10 @@ export class Client implements AsyncDisposable {
    * `client.service<Bank>("bank", { statement: "stream" })`; the compiler checks that all are.
    */
   service<S>(group: string, ...rest: KindArgs<S>): RemoteService<S> {
-    const [kinds = {}, options = {}] = rest as [Readonly<Record<string, Kind>>?, CallOptions?];
-    for (const [name, kind] of Object.entries(kinds)) {
-      if (kind !== "unary" && kind !== "stream" && kind !== "channel") {
-        throw invalid("ERR_RAP_REGISTER", `${group}/${name} is "unary", "stream" or "channel", not ${String(kind)}`);
-      }
-    }
+    const [kinds = {}, own = {}] = rest as [Readonly<Record<string, Kind>>?, CallOptions?];
+    checkKinds(group, kinds);
+    const options = mergeOptions({}, own);
+    checkGroup(group);
     const functions = new Map<string, unknown>();
     return new Proxy(Object.create(null) as object, {
       get: (_, name) => {
@@ -293,7 +304,7 @@ export class Client implements AsyncDisposable {
         if (typeof name !== "string" || NOT_REMOTE.has(name)) return undefined;
         if (!functions.has(name)) {
           const kind = Object.hasOwn(kinds, name) ? kinds[name]! : "unary";
-          functions.set(name, this.#remote(kind, name, { ...options, group }));
+          functions.set(name, this.#callable(kind, targetOf(group, name, options)));
         }
         return functions.get(name);
       },
@@ -304,7 +315,7 @@ export class Client implements AsyncDisposable {
   invoke<A extends readonly unknown[], R>(fn: RemoteFn<A, R>, args: A, options?: CallOptions): R;
   invoke<F extends AnyFn>(fn: F, args: Parameters<F> | Record<string, unknown>, options?: CallOptions): Result<F>;
   invoke(fn: AnyFn, args: CallArguments, options?: CallOptions): unknown {
-    checkFunction(fn, "invoke() takes a function; for a name there is invokeByName()");
+    checkFunction(fn, "invoke() takes a function (for a name there is invokeByName())");
     const { kind, target } = this.#remotes.get(fn) ?? {
       kind: kindOf(fn),
       target: targetOf(undefined, fn.name, undefined),
@@ -344,12 +355,12 @@ export class Client implements AsyncDisposable {
 
   /**
    * Calls back at an event of a connection; dispose what it returns to stop that. Throws a TypeError for an event that
-   * does not exist.
+   * does not exist, or (`resolve`) is not built yet.
    */
   on(event: ClientEvent, listener: (event: unknown) => void): Disposable {
     const listeners = this.#listeners.get(event);
-    if (listeners === undefined) throw invalid("ERR_RAP_LOAD", `a client has no event ${JSON.stringify(event)}`);
-    if (typeof listener !== "function") throw invalid("ERR_RAP_LOAD", "a listener is a function");
+    if (listeners === undefined) throw noEvent(event);
+    if (typeof listener !== "function") throw loadError(`a listener is a function, not ${given(listener)}`);
     listeners.add(listener);
     return { [Symbol.dispose]: () => void listeners.delete(listener) };
   }
@@ -391,13 +402,11 @@ export class Client implements AsyncDisposable {
   }
 
   #add(address: string): void {
-    const { scheme } = parseAddress(address);
-    const transport = this.#transports.get(scheme);
-    if (transport === undefined) {
-      throw Object.assign(new TypeError(`no transport for ${address}: give one in "transports"`), {
-        code: "ERR_RAP_ADDRESS",
-      });
-    }
+    const parsed = parseAddress(address);
+    const transport = this.#transports.get(parsed.scheme);
+    if (transport === undefined)
+      throw invalid("ERR_RAP_ADDRESS", `no transport for ${address}: give one in "transports"`);
+    if ("port" in parsed && parsed.port === 0) throw invalid("ERR_RAP_ADDRESS", `${address} has no port to connect to`);
     this.#pool.add(transport, address);
   }
 
@@ -412,9 +421,9 @@ export class Client implements AsyncDisposable {
   }
 
   /** A callable for a function on the server. */
-  #remote(kind: Kind, name: unknown, given: CallOptions & { group?: string; name?: string }): unknown {
+  #remote(kind: Kind, name: unknown, given: CallOptions & { group?: string }): unknown {
     checkOptions("a remote function", given, REMOTE_OPTIONS);
-    const { group, name: _name, ...options } = given;
+    const { group, ...options } = given;
     return this.#callable(kind, targetOf(group, name, mergeOptions({}, options)));
   }
 
@@ -496,8 +505,13 @@ export class Client implements AsyncDisposable {
   }
 }
 
-/** A promise's outcome as a value: never throws for a `RapError`, and lets any other error through. */
+/**
+ * A promise's outcome as a value: never throws for a `RapError`, and lets any other error through. Rejects with a TypeError
+ * (`ERR_RAP_CALL`) for a function, which was to be called.
+ */
 export async function safe<T>(promise: Promise<T>): Promise<{ ok: true; value: T } | { ok: false; error: RapError }> {
+  if (typeof promise === "function")
+    throw invalid("ERR_RAP_CALL", "safe() takes a promise, safe(fn(…)), not a function");
   try {
     return { ok: true, value: await promise };
   } catch (error) {
@@ -508,9 +522,11 @@ export async function safe<T>(promise: Promise<T>): Promise<{ ok: true; value: T
 
 /**
  * Runs `fn` so that every call made inside, however deep, has these options unless it says otherwise itself. One inside
- * another adds its metadata, and its signal cancels as well. Throws a TypeError for a timeout that is none.
+ * another adds its metadata, and its signal cancels as well. Throws a TypeError for an option that calls do not have, or
+ * cannot have this value.
  */
 export function withCallOptions<R>(options: CallOptions, fn: () => R): R {
+  checkFunction(fn, "withCallOptions() takes a function");
   const outer = callScope.getStore()?.options ?? {};
   const merged = mergeOptions(outer, options);
   if (outer.signal !== undefined && options.signal !== undefined) {
@@ -534,11 +550,25 @@ const NOT_REMOTE = new Set([
   "$$typeof",
 ]);
 
-const REMOTE_OPTIONS: OptionNames<CallOptions & { group?: string; name?: string }> = {
-  ...CALL_OPTIONS,
-  group: true,
-  name: true,
-};
+const REMOTE_OPTIONS: OptionNames<CallOptions & { group?: string }> = { ...CALL_OPTIONS, group: true };
+
+function checkKinds(group: string, kinds: Readonly<Record<string, Kind>>): void {
+  if (typeof kinds !== "object" || kinds === null || Array.isArray(kinds)) {
+    const message = `the second argument of service() is a record like { statement: "stream" }, not ${given(kinds)}`;
+    throw invalid("ERR_RAP_REGISTER", message);
+  }
+  for (const [name, kind] of Object.entries(kinds)) {
+    if (kind !== "unary" && kind !== "stream" && kind !== "channel") {
+      throw invalid("ERR_RAP_REGISTER", `${group}/${name} is "unary", "stream" or "channel", not ${String(kind)}`);
+    }
+  }
+}
+
+function noEvent(event: string): TypeError {
+  if (event === "resolve") return loadError('a client cannot have the event "resolve" yet: it is not built');
+  const shown = typeof event === "string" ? JSON.stringify(event.slice(0, 64)) : given(event);
+  return loadError(`a client has no event ${shown}: it has ${CLIENT_EVENTS.join(", ")}`);
+}
 
 /** The counters that have counted something. */
 function counted<K extends string>(counters: Readonly<Record<K, number>>): Partial<Record<K, number>> {

@@ -1,4 +1,4 @@
-import { checkOption, type InheritedOptions, type OptionNames, optionError } from "@rap/core";
+import { checkOption, given, type InheritedOptions, must, type OptionNames, optionError } from "@rap/core";
 import { Metadata, type MetadataInit } from "@rap/protocol";
 import type { Session } from "./session";
 
@@ -27,13 +27,17 @@ export interface CallOptions {
 /** Options of what is to come: an error until it is there, as one without effect would mislead. */
 type PlannedOptions = { retry?: unknown; hedge?: unknown; idempotencyKey?: unknown; affinity?: unknown };
 
-/** All options of a call. */
+/** All options of a call. A timeout of which nothing is left is a call that fails. */
 export const CALL_OPTIONS: OptionNames<CallOptions & PlannedOptions> = {
-  signal: true,
-  timeout: true,
-  metadata: true,
+  signal: "signal",
+  timeout: must("a number of milliseconds", (value) => typeof value === "number" && !Number.isNaN(value)),
+  metadata: must("a record of texts, or a Metadata", (value) => {
+    return typeof value === "object" && value !== null && (!(Symbol.iterator in value) || "getAll" in value);
+  }),
   waitForReady: "boolean",
-  session: true,
+  session: must("a session, or null", (value) => {
+    return value === null || typeof (value as Partial<Session>).execute === "function";
+  }),
   onHeaders: "function",
   onTrailers: "function",
   retry: "planned",
@@ -43,19 +47,12 @@ export const CALL_OPTIONS: OptionNames<CallOptions & PlannedOptions> = {
 };
 
 /**
- * Options over options: what is nearer to the call wins, metadata adds up. Throws a TypeError (`ERR_RAP_OPTION`) for a
- * bad timeout or signal, for an option that does not exist, and for one that is not built yet.
+ * Options over options: what is nearer to the call wins, metadata adds up. Throws a TypeError (`ERR_RAP_OPTION`) for an
+ * option that does not exist or is not built yet, and for a value that it cannot have.
  */
 export function mergeOptions(outer: CallOptions, inner: CallOptions): CallOptions {
-  const { timeout, signal } = checkRecord(inner);
-  if (timeout !== undefined && (typeof timeout !== "number" || Number.isNaN(timeout))) {
-    throw optionError(`timeout must be a number of milliseconds, not ${String(timeout)}`);
-  }
-  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
-    throw optionError(`signal must be an AbortSignal, not ${String(signal)}`);
-  }
   const merged: CallOptions = { ...outer };
-  for (const [name, value] of Object.entries(inner)) {
+  for (const [name, value] of Object.entries(checkRecord(inner))) {
     checkOption("a call", name, value, CALL_OPTIONS);
     if (value !== undefined) (merged as Record<string, unknown>)[name] = value;
   }
@@ -67,13 +64,16 @@ export function mergeOptions(outer: CallOptions, inner: CallOptions): CallOption
 
 /** Throws a TypeError (`ERR_RAP_OPTION`) for what is no record of options. */
 export function checkRecord<T extends object>(options: T): T {
-  if (typeof options !== "object" || options === null) throw optionError("the options of a call are a record");
+  if (typeof options !== "object" || options === null) {
+    throw optionError(`the options of a call are a record, not ${given(options)}`);
+  }
   return options;
 }
 
 /** Throws a TypeError (`ERR_RAP_CALL`) with this message for what is no function. */
 export function checkFunction(fn: unknown, message: string): void {
-  if (typeof fn !== "function") throw Object.assign(new TypeError(message), { code: "ERR_RAP_CALL" });
+  if (typeof fn === "function") return;
+  throw Object.assign(new TypeError(`${message}, not ${given(fn)}`), { code: "ERR_RAP_CALL" });
 }
 
 /** `mergeOptions` for options that come from the surroundings of a call. */

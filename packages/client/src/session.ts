@@ -3,7 +3,7 @@ import { type AnyFn, type Metadata, RapError, Shape } from "@rap/protocol";
 import { type Connection, REFUSED, WheelEntry } from "@rap/transport";
 import type { CallQueue, Waiting } from "./call-queue";
 import type { Client } from "./client";
-import { type CallOptions, checkFunction } from "./options";
+import { type CallOptions, checkFunction, checkRecord } from "./options";
 import type { ClientCore } from "./pool";
 import type { KindArgs, RemoteFn, RemoteService } from "./remote-function";
 import { UnaryCall } from "./send";
@@ -119,24 +119,24 @@ export class ClientSession implements Session {
     return runInScope({ session: [this.core, this] }, fn);
   }
 
-  invoke<A extends readonly unknown[], R>(fn: RemoteFn<A, R>, args: A, options: CallOptions = {}): R {
-    return this.#client.invoke(fn, args, { ...options, session: this });
+  invoke<A extends readonly unknown[], R>(fn: RemoteFn<A, R>, args: A, options?: CallOptions): R {
+    return this.#client.invoke(fn, args, this.#with(options));
   }
 
-  execute(what: AnyFn | string, args?: readonly unknown[], options: CallOptions = {}): never {
+  execute(what: AnyFn | string, args?: readonly unknown[], options?: CallOptions): never {
     if (typeof what !== "string") checkFunction(what, "execute() takes a function, or a name");
     const result =
       typeof what === "string"
-        ? this.#client.invokeByName(what, args ?? [], { ...options, session: this })
+        ? this.#client.invokeByName(what, args, this.#with(options))
         : args === undefined
           ? this.run(what as () => unknown)
-          : this.#client.invoke(what, args as unknown[], { ...options, session: this });
+          : this.#client.invoke(what, args as unknown[], this.#with(options));
     return result as never;
   }
 
   service<S>(group: string, ...rest: KindArgs<S>): RemoteService<S> {
     const [kinds, options] = rest as [kinds: never, options?: CallOptions];
-    return this.#client.service<S>(group, ...([kinds, { ...options, session: this }] as unknown as KindArgs<S>));
+    return this.#client.service<S>(group, ...([kinds, this.#with(options)] as unknown as KindArgs<S>));
   }
 
   async close(): Promise<void> {
@@ -177,6 +177,10 @@ export class ClientSession implements Session {
     if (connection.draining) this.#waiting.drop(lostError);
     if (this.#waiting.size > 0) this.#waiting.serve((shape) => (connection.hasRoom(shape) ? connection : undefined));
     if (connection.closed) this.#leave();
+  }
+
+  #with(options: CallOptions = {}): CallOptions {
+    return { ...checkRecord(options), session: this };
   }
 
   async #end(): Promise<void> {

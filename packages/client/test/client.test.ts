@@ -1,5 +1,7 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, jest, test } from "@jest/globals";
 import { CLOCK, CODEC, RANDOM } from "@rap/core";
@@ -8,6 +10,7 @@ import { type Channel, LIMITS, Metadata, msgpack, PREAMBLE, RapError, systemRand
 import { channel, context, type Envelope, Server } from "@rap/server";
 import { createTestPair, ManualClock } from "@rap/testing";
 import { memory } from "@rap/transport";
+import { certificates } from "../../transport/test/certificates";
 import { helloOf, RawPeer } from "../../transport/test/link";
 import { Client, type ClientOptions, safe, withCallOptions } from "../src";
 
@@ -47,17 +50,30 @@ describe("the options of a client", () => {
     expect.objectContaining({ code, message: expect.stringContaining(message) });
 
   test.each<[ClientOptions, string, string]>([
-    [{ timeout: NaN }, "ERR_RAP_OPTION", "timeout must be a positive number of milliseconds, not NaN"],
+    [{ timeout: NaN }, "ERR_RAP_OPTION", "the option timeout of Client is a positive number of milliseconds, not NaN"],
     [{ timeout: 0 }, "ERR_RAP_OPTION", "not 0"],
     [{ timeout: -1 }, "ERR_RAP_OPTION", "not -1"],
-    [{ timeout: "5" as never }, "ERR_RAP_OPTION", "not 5"],
+    [{ timeout: "5" as never }, "ERR_RAP_OPTION", "not a string"],
     [{ target: "localhost:9000" }, "ERR_RAP_ADDRESS", "must begin with tcp://"],
     [{ target: ["tcp://a", "ftp://b"] }, "ERR_RAP_ADDRESS", "ftp://b"],
     [{ target: "memory://a" }, "ERR_RAP_ADDRESS", 'no transport for memory://a: give one in "transports"'],
-    [{ keepalive: { interval: 0 } }, "ERR_RAP_LIMIT", "keepaliveInterval must be a positive number"],
-    [{ keepalive: { timeout: -5 } }, "ERR_RAP_LIMIT", "keepaliveTimeout"],
-    [{ reconnect: { initial: NaN } }, "ERR_RAP_LIMIT", "reconnectInitialBackoff"],
-    [{ reconnect: { max: 0 } }, "ERR_RAP_LIMIT", "reconnectMaxBackoff"],
+    [{ target: 9000 as never }, "ERR_RAP_OPTION", "target of Client is an address, or a list of them, not 9000"],
+    [{ target: ["tcp://a", 5 as never] }, "ERR_RAP_OPTION", "entry 1 of the option target of Client is a text"],
+    [{ target: "tcp://a:0" }, "ERR_RAP_ADDRESS", "tcp://a:0 has no port to connect to"],
+    [
+      { keepalive: { interval: 0 } },
+      "ERR_RAP_OPTION",
+      "interval of keepalive is a positive number of milliseconds, not 0",
+    ],
+    [{ keepalive: { timeout: -5 } }, "ERR_RAP_OPTION", "timeout of keepalive is a positive number"],
+    [{ keepalive: true as never }, "ERR_RAP_OPTION", "the options of keepalive are a record, not true"],
+    [{ reconnect: { initial: NaN } }, "ERR_RAP_OPTION", "initial of reconnect"],
+    [{ reconnect: { max: 0 } }, "ERR_RAP_OPTION", "max of reconnect"],
+    [{ limits: [] as never }, "ERR_RAP_OPTION", "limits of Client is an object, not a list"],
+    [{ transports: {} as never }, "ERR_RAP_OPTION", "transports of Client is a list, not an object"],
+    [{ transports: [{}] as never }, "ERR_RAP_OPTION", "is a transport with the method dial, not an object"],
+    [{ container: {} as never }, "ERR_RAP_OPTION", "container of Client is a container with the methods resolve"],
+    [{ startEvents: [5] as never }, "ERR_RAP_LOAD", "events are a list of functions, and entry 0 is 5"],
     [{ limits: { nope: 1 } as never }, "ERR_RAP_LIMIT", 'no limit called "nope"'],
     [{ metadata: { "a b": "1" } }, "ERR_RAP_METADATA", "metadata key"],
     [{ metadata: { a: 1 as never } }, "ERR_RAP_METADATA", "must be a string"],
@@ -69,12 +85,28 @@ describe("the options of a client", () => {
   test.each<[string, number]>([
     ["", 9_000],
     ["a b", 1],
-    ["localhost", 65_536],
-    ["localhost", -1],
-    ["localhost", 1.5],
     ["user@localhost", 1],
   ])("an address that is none is refused where it is added: %j %d", (host, port) => {
-    expect(() => new Client().addConn(host, port)).toThrow(expect.objectContaining({ code: "ERR_RAP_ADDRESS" }));
+    expect(() => new Client().addConn(host, port)).toThrow(refused("ERR_RAP_ADDRESS", "is not a valid address"));
+  });
+
+  test.each([0, -1, 65_536, 1.5, NaN, undefined, null, "9000", ""])("a port that is none: %p", (port) => {
+    const message = "a port is a whole number from 1 to 65535, not ";
+    expect(() => new Client().addConn("localhost", port as number)).toThrow(refused("ERR_RAP_ADDRESS", message));
+  });
+
+  test("sslCertPath goes with other options of TLS, such as the name of the server", async () => {
+    const { ca, elsewhere } = await certificates();
+    const sslCertPath = join(mkdtempSync(join(tmpdir(), "rap-")), "ca.crt");
+    writeFileSync(sslCertPath, ca);
+    const server = new Server({ tls: elsewhere }).register({ add: (a: number, b: number) => a + b });
+    const { port } = await server.listen({ port: 0 });
+    const client = new Client({ sslCertPath, tls: { servername: "example.org" } }).addConn("localhost", port);
+    await client.start();
+    expect(await client.invokeByName("add", [1, 2])).toBe(3);
+    await client.stop();
+    await server.shutdown();
+    rmSync(dirname(sslCertPath), { recursive: true });
   });
 
   test("may all be left out", () => {

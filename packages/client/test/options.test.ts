@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { type Channel, Metadata } from "@rap/protocol";
-import { Client, withCallOptions } from "../src";
+import { Client, safe, withCallOptions } from "../src";
 import { inherit, mergeOptions } from "../src/options";
 
 describe("options over options", () => {
@@ -35,12 +35,18 @@ describe("options over options", () => {
   });
 
   test("are refused when the timeout is no number", () => {
-    for (const timeout of [NaN, "5", null, {}]) {
+    const given: [unknown, string][] = [
+      [NaN, "NaN"],
+      ["5", "a string"],
+      [null, "null"],
+      [{}, "an object"],
+    ];
+    for (const [timeout, shown] of given) {
       expect(() => mergeOptions({}, { timeout: timeout as number })).toThrow(
         expect.objectContaining({
           name: "TypeError",
           code: "ERR_RAP_OPTION",
-          message: `timeout must be a number of milliseconds, not ${String(timeout)}`,
+          message: `the option timeout of a call is a number of milliseconds, not ${shown}`,
         }),
       );
     }
@@ -68,7 +74,7 @@ describe("an option that does not exist", () => {
     expect(() => new Client({ keepalive: { intervall: 1 } as object })).toThrow(meant('did you mean "interval"?'));
     expect(() => new Client({ reconnect: { maximum: 1 } as object })).toThrow(meant('did you mean "max"?'));
     expect(() => new Client().addConn("127.0.0.1", 1, { wieght: 1 } as object)).toThrow(meant('"weight"?'));
-    expect(() => new Client(9000 as never)).toThrow(meant("the options of Client are a record, not a number"));
+    expect(() => new Client(9000 as never)).toThrow(meant("the options of Client are a record, not 9000"));
   });
 
   test("of a call, wherever it is given, before anything is sent", async () => {
@@ -138,9 +144,9 @@ describe("a value that cannot be meant is refused where it is given:", () => {
 
   test.each([
     [{ health: 5 }, /health of Client is a boolean, or the name of a service/],
-    [{ tls: true }, /tls of Client is an object, not a boolean/],
-    [{ sslCertPath: 5 }, /sslCertPath of Client is a text, not a number/],
-    [{ limits: 5 }, /limits of Client is an object, not a number/],
+    [{ tls: true }, /tls of Client is an object, not true/],
+    [{ sslCertPath: 5 }, /sslCertPath of Client is a text that is not empty, not 5/],
+    [{ limits: 5 }, /limits of Client is an object, not 5/],
   ])("%p of a client", (options, message) => {
     expect(() => new Client(options as object)).toThrow(mistake("ERR_RAP_OPTION", message));
   });
@@ -153,8 +159,16 @@ describe("a value that cannot be meant is refused where it is given:", () => {
     expect(() => withCallOptions(undefined as never, () => 1)).toThrow(none);
     expect(() => mergeOptions({}, { onHeaders: 5 } as never)).toThrow(mistake("ERR_RAP_OPTION", /onHeaders/));
     expect(() => mergeOptions({}, { waitForReady: "no" } as never)).toThrow(mistake("ERR_RAP_OPTION", /waitForReady/));
+    for (const session of [5, {}, "id"]) {
+      const wrong = mistake("ERR_RAP_OPTION", /session of a call is a session, or null, not/);
+      expect(() => mergeOptions({}, { session } as never)).toThrow(wrong);
+    }
+    for (const metadata of [null, "a", [["a", "1"]], new Map([["a", "1"]])]) {
+      const wrong = mistake("ERR_RAP_OPTION", /metadata of a call is a record of texts, or a Metadata, not/);
+      expect(() => mergeOptions({}, { metadata } as never)).toThrow(wrong);
+    }
     await expect(client.invokeByName("sum", [], { group: 5 } as never)).rejects.toThrow(
-      mistake("ERR_RAP_REGISTER", /a group is a text, not of type number/),
+      mistake("ERR_RAP_REGISTER", /a group is a text, not 5/),
     );
   });
 
@@ -163,9 +177,50 @@ describe("a value that cannot be meant is refused where it is given:", () => {
     const none = mistake("ERR_RAP_CALL", /takes a function/);
     expect(() => client.invoke("sum" as never, [])).toThrow(none);
     await expect(client.withSession(undefined as never)).rejects.toThrow(none);
-    expect(() => client.on("conect" as never, () => {})).toThrow(mistake("ERR_RAP_LOAD", /no event "conect"/));
+    expect(() => withCallOptions({}, undefined as never)).toThrow(none);
+    await expect(safe((() => 1) as never)).rejects.toThrow(mistake("ERR_RAP_CALL", /safe\(fn\(…\)\), not a function/));
+    expect(() => client.on("conect" as never, () => {})).toThrow(
+      mistake("ERR_RAP_LOAD", /no event "conect": it has connect, disconnect, reconnect, goaway$/),
+    );
+    expect(() => client.on("resolve" as never, () => {})).toThrow(
+      mistake("ERR_RAP_LOAD", /cannot have the event "resolve" yet: it is not built/),
+    );
     expect(() => client.on("connect", undefined as never)).toThrow(mistake("ERR_RAP_LOAD", /a listener is a function/));
     expect(() => client.stop({ grace: 5 } as never)).toThrow(mistake("ERR_RAP_OPTION", /did you mean "graceMs"/));
+    expect(() => client.stop({ graceMs: NaN })).toThrow(mistake("ERR_RAP_OPTION", /graceMs of stop\(\) is 0 or more/));
+  });
+
+  test("a group, and what its functions are", () => {
+    const client = new Client();
+    const service = (...args: unknown[]) => (client.service as (...args: unknown[]) => unknown).apply(client, args);
+    for (const group of [undefined, null, 5, {}]) {
+      expect(() => service(group)).toThrow(mistake("ERR_RAP_REGISTER", /a group is a text, not/));
+    }
+    expect(() => service("")).toThrow(mistake("ERR_RAP_REGISTER", /a text that is not empty/));
+    expect(() => service("a/b")).toThrow(mistake("ERR_RAP_REGISTER", /has a slash/));
+    for (const kinds of [null, "stream", ["statement"], 5]) {
+      expect(() => service("bank", kinds)).toThrow(
+        mistake("ERR_RAP_REGISTER", /second argument of service\(\) is a rec/),
+      );
+    }
+    expect(() => service("bank", { statement: "gen" })).toThrow(mistake("ERR_RAP_REGISTER", /bank\/statement is/));
+    expect(() => service("bank", {}, { timeout: "5" })).toThrow(mistake("ERR_RAP_OPTION", /timeout of a call/));
+    expect(() => service("bank", {}, null)).toThrow(
+      mistake("ERR_RAP_OPTION", /options of a call are a record, not null/),
+    );
+  });
+
+  test("a name", () => {
+    const client = new Client();
+    const text = mistake("ERR_RAP_REGISTER", /the name of a remote function is a text, not/);
+    for (const name of [undefined, null, 5]) expect(() => client.registerGen(name as never)).toThrow(text);
+    // A name beside a name would have no effect.
+    expect(() => client.register("sum" as never, { name: "add" } as never)).toThrow(
+      mistake("ERR_RAP_OPTION", /a remote function has no option "name"/),
+    );
+    expect(() => client.register(() => 1, { name: null as never })).toThrow(
+      mistake("ERR_RAP_OPTION", /name of register\(\) is a text/),
+    );
   });
 });
 

@@ -6,7 +6,6 @@ import {
   CodecError,
   type Message,
   Metadata,
-  type MetadataInit,
   RapError,
   type ReadOptions,
   toMetadata,
@@ -14,8 +13,11 @@ import {
 import { abortError, unlessAborted } from "./abort";
 import { Gate } from "./gate";
 import { Inbox, InboxIterator } from "./inbox";
+import { checkOptions, type OptionNames } from "./option-names";
 import type { Envelope } from "./processor";
 import { nextTurn } from "./turn";
+
+type WriteOptions = NonNullable<Parameters<Channel["write"]>[1]>;
 
 /** What a conversation needs of the stream below it. */
 export interface Port {
@@ -110,7 +112,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     return this.#told || this.#inbox.told ? undefined : this.error;
   }
 
-  write(body: Out, options?: { metadata?: MetadataInit; signal?: AbortSignal }): Promise<void> {
+  write(body: Out, options?: WriteOptions): Promise<void> {
     if (this.#ending || !this.#open) return this.#refuse();
     if (options !== undefined || this.#line !== undefined || !this.#writable || this.#outbound !== undefined) {
       return this.#forgiven(this.#write(body, options));
@@ -125,6 +127,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
   }
 
   async read(options?: ReadOptions): Promise<Message<In>> {
+    if (options !== undefined) checkOptions("read()", options, READ_OPTIONS);
     const message = await this.#inbox.next(options);
     if (message === undefined) throw new RapError("OUT_OF_RANGE", "the peer has ended the channel");
     return message;
@@ -259,7 +262,8 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
     return this.#error === undefined && !this.#localEnded;
   }
 
-  async #write(body: Out, options: { metadata?: MetadataInit; signal?: AbortSignal } = {}): Promise<void> {
+  async #write(body: Out, options: WriteOptions = {}): Promise<void> {
+    checkOptions("write()", options, WRITE_OPTIONS);
     const { signal } = options;
     if (signal?.aborted) throw abortError(signal, false);
     const metadata = toMetadata(options.metadata);
@@ -379,6 +383,8 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
 }
 
 const SENT = Promise.resolve();
+const READ_OPTIONS: OptionNames<ReadOptions> = { signal: "signal", timeout: "wait" };
+const WRITE_OPTIONS: OptionNames<WriteOptions> = { metadata: true, signal: "signal" };
 
 function bodyOf<T>(message: Message<T>): T {
   return message.body;

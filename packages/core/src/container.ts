@@ -1,6 +1,7 @@
 // An entry of its own, `@rap/core/container`: a client without a container need not load tsyringe.
 import "reflect-metadata";
 import { type DependencyContainer, container as root } from "tsyringe";
+import { VALUES } from "./option-values";
 
 /** Resolves services and what may be swapped by its tokens (`tokens.ts`). Any tsyringe container is one. */
 export type Container = DependencyContainer;
@@ -10,6 +11,7 @@ export type Container = DependencyContainer;
  * parent: tsyringe's global container, where `@singleton()` classes register themselves.
  */
 export function createContainer(parent: Container = root): Container {
+  VALUES.container(parent, "the parent of a container");
   return parent.createChildContainer();
 }
 

@@ -1,6 +1,15 @@
-import { type AnyFn, type Awaitable, type Channel, type ErrorDef, RapError } from "@rap/protocol";
+import {
+  type AnyFn,
+  type Awaitable,
+  type Channel,
+  checkErrorDef,
+  type ErrorDef,
+  messageOf,
+  RapError,
+} from "@rap/protocol";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { checkOptions, type OptionNames } from "./option-names";
+import { type Check, given, listOf, must, optionError, VALUES } from "./option-values";
 
 /** What is known of a function beside its code: how it is called, checked and documented. */
 export interface MethodOptions {
@@ -62,7 +71,8 @@ const CHANNEL = Symbol.for("rap.channel");
  * Attaches a contract to a plain function: `rpc({ input: [z.int(), z.int()] }, (a, b) => a + b)`. The function stays
  * what it was and is called directly in tests, without any check. After the arguments that have a schema only
  * streamed ones may follow. A function that has a contract already keeps it: a copy that does the same is returned.
- * Throws a TypeError if `fn` is not a function; an option that does not exist is refused where the function is registered.
+ * Throws a TypeError if `fn` is not a function (`ERR_RAP_REGISTER`), and for an option that does not exist or a value that
+ * it cannot have (`ERR_RAP_OPTION`).
  */
 export function rpc<
   const I extends readonly StandardSchemaV1[],
@@ -71,27 +81,63 @@ export function rpc<
 >(options: MethodOptions & { input: I }, fn: F): F;
 export function rpc<F extends AnyFn>(options: MethodOptions & { input?: undefined }, fn: F): F;
 export function rpc(options: MethodOptions, fn: AnyFn): AnyFn {
+  checkMethodOptions("rpc()", options);
   return mark(fn, CONTRACT, Object.freeze({ ...options }));
 }
 
-const METHOD_OPTIONS: OptionNames<MethodOptions> = {
-  name: true,
-  group: true,
-  private: "boolean",
-  input: true,
-  output: true,
-  params: true,
-  errors: "object",
-  idempotent: "boolean",
-  timeout: true,
-  maxTimeout: true,
-  worker: true,
-  summary: "string",
-  doc: "string",
-  deprecated: true,
+const schema = must("a Standard Schema (zod, valibot, arktype …)", (value) => {
+  const standard = (value as Partial<StandardSchemaV1> | null | undefined)?.["~standard"];
+  return typeof standard?.validate === "function";
+});
+
+const limit = must(
+  "a positive number of milliseconds",
+  (value) => typeof value === "number" && value > 0 && Number.isFinite(value),
+);
+
+const errors: Check = (value, what) => {
+  VALUES.object(value, what);
+  for (const [reason, definition] of Object.entries(value as Record<string, ErrorDef>)) {
+    try {
+      checkErrorDef(reason, definition);
+    } catch (error) {
+      throw optionError(`${what}: ${messageOf(error)}`);
+    }
+  }
 };
 
-/** Throws a TypeError (`ERR_RAP_OPTION`) for an option that no function has; `of` is who was given it. */
+const worker: Check = (value, what) => {
+  if (typeof value === "boolean") return;
+  if (typeof value !== "object" || value === null) {
+    throw optionError(`${what} is a boolean or { module, export }, not ${given(value)}`);
+  }
+  checkOptions("worker", value, {
+    module: must("a path or a URL", (module) => typeof module === "string" || module instanceof URL),
+    export: "name",
+  });
+};
+
+const METHOD_OPTIONS: OptionNames<MethodOptions> = {
+  name: "string",
+  group: "string",
+  private: "boolean",
+  input: listOf(schema),
+  output: schema,
+  params: listOf("name"),
+  errors,
+  idempotent: "boolean",
+  timeout: limit,
+  maxTimeout: limit,
+  worker,
+  summary: "string",
+  doc: "string",
+  deprecated: must("a boolean or a text", (value) => typeof value === "boolean" || typeof value === "string"),
+};
+
+/**
+ * Throws a TypeError (`ERR_RAP_OPTION`) for an option that no function has, or a value that it cannot have; `of` is who
+ * was given it.
+ */
 export function checkMethodOptions(of: string, options: MethodOptions): void {
   checkOptions(of, options, METHOD_OPTIONS);
 }

@@ -33,6 +33,7 @@ export {
   type LifecycleEvent,
   type LifecycleEvents,
   lifecycleEvents,
+  loadError,
   runEvents,
   startParts,
   stopParts,
@@ -41,6 +42,7 @@ export { defaultLogger, type Logger } from "./logger";
 export {
   type Arrival,
   type ConnMiddleware,
+  checkMiddleware,
   connMiddleware,
   type Lifecycle,
   type MessageMiddleware,
@@ -48,7 +50,8 @@ export {
   runConnMiddleware,
   runMessageMiddleware,
 } from "./middleware";
-export { checkOption, checkOptions, type OptionNames, optionError } from "./option-names";
+export { checkOption, checkOptions, type OptionNames } from "./option-names";
+export { type Check, given, listOf, must, oneOf, optionError, wholeNumber, withMethods } from "./option-values";
 export { PrivateFunctions } from "./private-functions";
 export {
   type Envelope,

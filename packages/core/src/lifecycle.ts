@@ -1,4 +1,5 @@
 import type { Awaitable } from "@rap/protocol";
+import { given } from "./option-values";
 
 /** A function that runs around the life of a server or client. */
 export type LifecycleEvent = () => Awaitable<void>;
@@ -17,10 +18,25 @@ export function lifecycleEvents(): LifecycleEvents {
 
 /** Adds functions to a point of a life. Throws TypeError `ERR_RAP_LOAD` for what is no list of functions. */
 export function addEvents(events: LifecycleEvent[], added: readonly LifecycleEvent[] = []): void {
-  if (!Array.isArray(added) || !added.every((event) => typeof event === "function")) {
-    throw Object.assign(new TypeError("events are a list of functions"), { code: "ERR_RAP_LOAD" });
-  }
+  if (!Array.isArray(added)) throw loadError(`events are a list of functions, not ${given(added)}`);
+  const wrong = added.findIndex((event) => typeof event !== "function");
+  if (wrong >= 0) throw loadError(`events are a list of functions, and entry ${wrong} is ${given(added[wrong])}`);
   events.push(...added);
+}
+
+/** Throws TypeError `ERR_RAP_LOAD` where a part has something else than a function under one of these names. */
+export function checkHooks(of: string, part: Readonly<Record<string, unknown>>, names: readonly string[]): void {
+  for (const name of names) {
+    const hook = part[name];
+    if (hook !== undefined && typeof hook !== "function") {
+      throw loadError(`${name} of ${of} is a function, not ${given(hook)}`);
+    }
+  }
+}
+
+/** A part that cannot be loaded. */
+export function loadError(message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: "ERR_RAP_LOAD" });
 }
 
 /** A part with a start and a stop: middleware, a processor. */
@@ -83,6 +99,5 @@ export async function runEvents(events: readonly LifecycleEvent[], failed: (erro
 /** Throws a TypeError with code `ERR_RAP_LOAD` for a part that has a start and comes too late for it. */
 export function checkInTime(part: { onStart?: unknown }, startedAlready: boolean): void {
   if (!startedAlready || typeof part?.onStart !== "function") return;
-  const message = "what has an onStart is loaded before the start: it would never be called";
-  throw Object.assign(new TypeError(message), { code: "ERR_RAP_LOAD" });
+  throw loadError("what has an onStart is loaded before the start: it would never be called");
 }

@@ -1,5 +1,7 @@
 import { types } from "node:util";
 import { LIMITS } from "@rap/protocol";
+import { checkOptions } from "./option-names";
+import { oneOf } from "./option-values";
 
 /** Where a client or server writes its log: any logger of pino's shape, an object with what is known, then a text. */
 export interface Logger {
@@ -25,10 +27,11 @@ export interface LoggerOptions {
 
 /**
  * A logger that writes warnings and errors to standard error: one line of JSON each, with `time`, `level`, `msg` and
- * the details. It never throws, whatever it is given. Strings are cut at 256 characters, and what could forge a line
- * or command a terminal is escaped.
+ * the details. It never throws, whatever it is given to write. Strings are cut at 256 characters, and what could forge a
+ * line or command a terminal is escaped. Throws a TypeError for an option that does not exist or cannot be.
  */
 export function defaultLogger(options: LoggerOptions = {}): Logger {
+  checkOptions("defaultLogger()", options, { level: oneOf(...LEVELS), write: "function", now: "function" });
   const { level = levelFromEnvironment(), write = toStandardError, now = () => new Date() } = options;
   return loggerOf(LEVELS.indexOf(level), {}, (line) => write(line), now);
 }

@@ -1,6 +1,8 @@
 import type { Awaitable } from "@rap/protocol";
 import type { Connection, RequestContext } from "./context";
 import type { Host } from "./host";
+import { checkHooks, loadError } from "./lifecycle";
+import { given } from "./option-values";
 import { isPromise } from "./processor";
 
 /** What a part of a server may do when it starts and stops. */
@@ -48,14 +50,28 @@ export interface MessageMiddleware extends Lifecycle {
   dispatch(ctx: RequestContext, args: unknown[], next: (args?: unknown[]) => Promise<unknown>): Promise<unknown>;
 }
 
-/** A function as connection middleware. */
+/** A function as connection middleware. Throws a TypeError (`ERR_RAP_LOAD`) for what is none. */
 export function connMiddleware(dispatch: ConnMiddleware["dispatch"]): ConnMiddleware {
+  checkDispatch(dispatch, "connMiddleware() takes a function (conn, next) => …");
   return { kind: "conn", dispatch };
 }
 
-/** A function as message middleware. */
+/** A function as message middleware. Throws a TypeError (`ERR_RAP_LOAD`) for what is none. */
 export function messageMiddleware(dispatch: MessageMiddleware["dispatch"]): MessageMiddleware {
+  checkDispatch(dispatch, "messageMiddleware() takes a function (ctx, args, next) => …");
   return { kind: "message", dispatch };
+}
+
+/** Throws a TypeError (`ERR_RAP_LOAD`) for what is no middleware. */
+export function checkMiddleware(middleware: ConnMiddleware | MessageMiddleware): void {
+  const { kind, dispatch } = (middleware ?? {}) as Partial<ConnMiddleware>;
+  checkDispatch(dispatch, "a middleware has a dispatch function");
+  if (kind !== "conn" && kind !== "message") throw loadError(`a middleware's kind is "conn" or "message"`);
+  checkHooks("a middleware", middleware as object as Record<string, unknown>, ["filter", "onStart", "onStop"]);
+}
+
+function checkDispatch(dispatch: unknown, message: string): void {
+  if (typeof dispatch !== "function") throw loadError(`${message}, not ${given(dispatch)}`);
 }
 
 /**

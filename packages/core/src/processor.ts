@@ -1,5 +1,7 @@
 import type { Awaitable, CallKind, Codec, Metadata, RapError, SecureLayer } from "@rap/protocol";
 import type { Host } from "./host";
+import { checkHooks, loadError } from "./lifecycle";
+import { given } from "./option-values";
 import { warn } from "./warning";
 
 /** One message of a call on its way: arguments, a result, an item of a stream or channel. */
@@ -72,7 +74,7 @@ export class ProcessorChain {
    * connections secure when there may be some already (`fresh` is false): those would stay as they are.
    */
   load(processor: Processor, fresh: boolean): void {
-    if (typeof processor !== "object" || processor === null) throw loadError("a processor is an object");
+    checkProcessor(processor);
     if (this.#list.includes(processor)) throw loadError("a processor is loaded already");
     if (processor.secure !== undefined && this.secure !== undefined) {
       throw loadError("a processor that makes connections secure is loaded already");
@@ -249,6 +251,23 @@ export function isPromise<T>(value: Awaitable<T>): value is PromiseLike<T> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
 
-function loadError(message: string): TypeError {
-  return Object.assign(new TypeError(message), { code: "ERR_RAP_LOAD" });
+const HOOKS = ["onRequest", "onResponse", "onContextEnter", "onContextExit", "onStart", "onStop"] as const;
+
+function checkProcessor(processor: Processor): void {
+  if (typeof processor !== "object" || processor === null) {
+    throw loadError(`a processor is an object, not ${given(processor)}`);
+  }
+  const { kind, secure } = processor;
+  if (kind !== undefined && kind !== "processor") {
+    throw loadError(
+      `a processor's kind is "processor", not ${JSON.stringify(kind)}: middleware goes to loadMiddleware()`,
+    );
+  }
+  checkHooks("a processor", processor as object as Record<string, unknown>, HOOKS);
+  if (secure !== undefined && (typeof secure?.offer !== "function" || typeof secure.answer !== "function")) {
+    throw loadError("secure of a processor has the methods offer and answer");
+  }
+  if (kind === undefined && secure === undefined && HOOKS.every((name) => processor[name] === undefined)) {
+    throw loadError(`a processor has one of ${HOOKS.join(", ")}`);
+  }
 }

@@ -127,6 +127,21 @@ describe("read", () => {
     expect(clock.timers).toBe(0);
   });
 
+  test.each([
+    [null, "the options of read() are a record, not null"],
+    [{ timeOut: 5 }, 'read() has no option "timeOut": did you mean "timeout"?'],
+    [{ timeout: "5" }, "timeout of read() is 0 or more milliseconds, not a string"],
+    [{ timeout: NaN }, "not NaN"],
+    [{ signal: new AbortController() }, "signal of read() is an AbortSignal, not an object"],
+  ])("refuses %p, and what comes is for the next reader", async (options, message) => {
+    const { channel, receive } = open();
+    const refused = expect.objectContaining({ code: "ERR_RAP_OPTION", message: expect.stringContaining(message) });
+    await expect(channel.read(options as never)).rejects.toEqual(refused);
+    const reading = channel.readBody();
+    receive("a");
+    expect(await reading).toBe("a");
+  });
+
   test("several at once are served in turn", async () => {
     const { channel, receive } = open();
     const reads = [channel.readBody(), channel.readBody(), channel.readBody()];
@@ -180,6 +195,19 @@ describe("iter, iterBody and for await", () => {
 });
 
 describe("write", () => {
+  test.each([
+    [null, "the options of write() are a record, not null"],
+    [{ timeout: 5 }, 'write() has no option "timeout": it has metadata, signal'],
+    [{ signal: {} }, "signal of write() is an AbortSignal, not an object"],
+    [{ metadata: "a" }, "metadata is a record of texts, or a Metadata"],
+    [{ metadata: [["a", "1"]] }, "metadata is a record of texts, or a Metadata"],
+  ])("refuses %p, and sends nothing", async (options, message) => {
+    const { channel, port } = open();
+    await expect(channel.write("a", options as never)).rejects.toThrow(message);
+    expect(port.log).toEqual([]);
+    expect(channel.closed).toBe(false);
+  });
+
   test("sends body and metadata", async () => {
     const { channel, port } = open();
     await channel.write({ a: 1 });

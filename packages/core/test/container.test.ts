@@ -35,6 +35,14 @@ describe("a container", () => {
     expect(createContainer(parent).resolve<Clock>(CLOCK)).toBe(systemClock);
   });
 
+  test("has a container for its parent", () => {
+    for (const parent of [null, {}, new Map()]) {
+      expect(() => createContainer(parent as never)).toThrow(
+        "the parent of a container is a container with the methods",
+      );
+    }
+  });
+
   test("shares singletons", () => {
     expect(createContainer().resolve(Ledger)).toBe(createContainer().resolve(Ledger));
   });

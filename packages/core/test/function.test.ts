@@ -85,7 +85,7 @@ describe("rpc", () => {
       rpc({ input: [type("string.date.parse"), type("number")] }, (at, n) => at.getTime() + n);
     (() => ofArktype) satisfies () => (type: typeof ArkType) => (at: Date, n: number) => number;
     // @ts-expect-error not an option
-    rpc({ nmae: "typo" }, () => 1);
+    expect(() => rpc({ nmae: "typo" }, () => 1)).toThrow('did you mean "name"?');
     expect(fn(1, "b", true)).toEqual({ a: 1, b: "b", c: true });
   });
 });

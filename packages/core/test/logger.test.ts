@@ -24,6 +24,13 @@ describe("the default logger", () => {
     ]);
   });
 
+  test("is not made with a level that is none, which would write nothing", () => {
+    expect(() => defaultLogger({ level: "verbose" as LogLevel })).toThrow(
+      'level of defaultLogger() is "silent" or "error" or "warn" or "info" or "debug", not "verbose"',
+    );
+    expect(() => defaultLogger({ levl: "warn" } as object)).toThrow('did you mean "level"?');
+  });
+
   test.each<[string | undefined, LogLevel[]]>([
     [undefined, ["warn", "error"]],
     ["nonsense", ["warn", "error"]],

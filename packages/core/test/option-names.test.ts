@@ -66,9 +66,10 @@ describe("a value of another type than the option has", () => {
     [{ secure: "false" }, "secure of Server is a boolean, not a string"],
     [{ secure: null }, "secure of Server is a boolean, not null"],
     [{ port: "9000" }, "port of Server is a number, not a string"],
-    [{ path: 5 }, "path of Server is a text, not a number"],
+    [{ path: 5 }, "path of Server is a text, not 5"],
     [{ tls: null }, "tls of Server is an object, not null"],
-    [{ tls: true }, "tls of Server is an object, not a boolean"],
+    [{ tls: [] }, "tls of Server is an object, not a list"],
+    [{ tls: true }, "tls of Server is an object, not true"],
     [{ log: {} }, "log of Server is a function, not an object"],
   ])("%p is refused", (options, message) => {
     expect(() => checkOptions("Server", options, names as never)).toThrow(

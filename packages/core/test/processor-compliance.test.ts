@@ -3,7 +3,10 @@ import { HEAD_BYTES, Kind, type RecordCipher, type SecureLayer, writeHead } from
 import type { Envelope, Processor } from "../src";
 import { processorCompliance } from "../src/compliance";
 
-processorCompliance("that only looks", { client: () => ({}), server: () => ({ onRequest: (message) => message }) });
+processorCompliance("that only looks", {
+  client: () => ({ kind: "processor" }),
+  server: () => ({ onRequest: (message) => message }),
+});
 
 /** Turns bodies into text and back, each end its own direction. */
 const write = async (message: Envelope) => ({ ...message, body: [JSON.stringify([message.body], bytesToText)] });

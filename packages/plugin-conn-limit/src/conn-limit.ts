@@ -3,7 +3,7 @@ import { type Clock, systemClock } from "@rap/protocol";
 import type { ConnStore, Usage } from "./conn-store";
 import { MemoryConnStore } from "./memory-conn-store";
 import { Places } from "./places";
-import { argument, option } from "./setting";
+import { argument, isStore, option } from "./setting";
 
 export interface ConnLimitOptions {
   /** Connections at the same time. Default 1024. */
@@ -44,9 +44,10 @@ export class ConnLimitMiddleware implements ConnMiddleware {
 
   /** Throws a TypeError for an option that does not exist, a RangeError for one that is no whole number, or too small. */
   constructor(options: ConnLimitOptions = {}) {
-    checkOptions("ConnLimitMiddleware", options, { maxConn: true, blockTime: true, store: true, key: true });
-    this.#maxConn = option("maxConn", options.maxConn ?? 1_024, 1);
-    this.#blockTime = option("blockTime", options.blockTime ?? 30_000, 0);
+    checkOptions("ConnLimitMiddleware", options, { maxConn: true, blockTime: true, store: isStore, key: "name" });
+    const { maxConn = 1_024, blockTime = 30_000 } = options;
+    this.#maxConn = option("maxConn", maxConn, 1);
+    this.#blockTime = option("blockTime", blockTime, 0);
     this.#key = options.key ?? "all";
     this.#places = new Places(options.store ?? new MemoryConnStore(() => this.#clock.now()));
     this.#functions = new PrivateFunctions("ConnLimitMiddleware", {

@@ -3,7 +3,7 @@ import { type Clock, systemClock } from "@rap/protocol";
 import type { ConnStore } from "./conn-store";
 import { MemoryConnStore } from "./memory-conn-store";
 import { Places } from "./places";
-import { argument, option } from "./setting";
+import { argument, isStore, option } from "./setting";
 import { type Visitor, Visitors } from "./visitors";
 
 export interface IpMaxConnOptions {
@@ -47,9 +47,10 @@ export class IpMaxConnMiddleware implements ConnMiddleware {
 
   /** Throws a TypeError for an option that does not exist, a RangeError for one that is no whole number, or too small. */
   constructor(options: IpMaxConnOptions = {}) {
-    checkOptions("IpMaxConnMiddleware", options, { ipMaxConn: true, timeout: true, store: true, key: true });
-    this.#ipMaxConn = option("ipMaxConn", options.ipMaxConn ?? 128, 1);
-    this.#visitors = new Visitors(option("timeout", options.timeout ?? 180_000, 0), () => this.#clock.now());
+    checkOptions("IpMaxConnMiddleware", options, { ipMaxConn: true, timeout: true, store: isStore, key: "name" });
+    const { ipMaxConn = 128, timeout = 180_000 } = options;
+    this.#ipMaxConn = option("ipMaxConn", ipMaxConn, 1);
+    this.#visitors = new Visitors(option("timeout", timeout, 0), () => this.#clock.now());
     this.#key = options.key ?? "ip";
     this.#places = new Places(options.store ?? new MemoryConnStore());
     this.#functions = new PrivateFunctions("IpMaxConnMiddleware", {

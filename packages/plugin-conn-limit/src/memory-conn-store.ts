@@ -1,5 +1,8 @@
+import { must } from "@rap/core";
 import { systemClock } from "@rap/protocol";
 import type { ConnStore, Taken, Usage } from "./conn-store";
+
+const isClock = must("a function", (value) => typeof value === "function");
 
 interface Entry {
   count: number;
@@ -13,6 +16,7 @@ export class MemoryConnStore implements ConnStore {
 
   /** `now` gives milliseconds that only go forward. Default: the machine's. */
   constructor(now: () => number = systemClock.now) {
+    isClock(now, "the clock of MemoryConnStore");
     this.#now = now;
   }
 

@@ -1,4 +1,4 @@
-import { checkOptions, defaultLogger, type Logger, type OptionNames } from "@rap/core";
+import { checkOptions, defaultLogger, type Logger, type OptionNames, oneOf, withMethods } from "@rap/core";
 import { type Clock, messageOf, type Random, randomId, systemClock, systemRandom, type Timer } from "@rap/protocol";
 import type { ConnStore, Taken, Usage } from "./conn-store";
 
@@ -26,14 +26,16 @@ export interface RedisConnStoreOptions {
 }
 
 const OPTIONS: OptionNames<RedisConnStoreOptions> = {
-  prefix: true,
-  lease: true,
-  timeout: true,
-  whenUnreachable: true,
-  logger: true,
-  clock: true,
-  random: true,
+  prefix: "name",
+  lease: "time",
+  timeout: "time",
+  whenUnreachable: oneOf("refuse", "countAlone"),
+  logger: "logger",
+  clock: "clock",
+  random: "random",
 };
+
+const isRedis = withMethods("a Redis client", "sendCommand");
 
 /** Milliseconds between attempts to reach a Redis that did not answer. */
 const RETRY = 1_000;
@@ -64,6 +66,7 @@ export class RedisConnStore implements ConnStore {
   #timer: Timer | undefined;
 
   constructor(redis: RedisClient, options: RedisConnStoreOptions = {}) {
+    isRedis(redis, "the first argument of RedisConnStore");
     checkOptions("RedisConnStore", options, OPTIONS);
     this.#redis = redis;
     this.#id = randomId(options.random ?? systemRandom);

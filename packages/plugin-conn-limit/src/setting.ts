@@ -1,4 +1,8 @@
+import { withMethods } from "@rap/core";
 import { RapError } from "@rap/protocol";
+
+/** What connections can be counted in. */
+export const isStore = withMethods("a store", "take", "give", "usage", "block");
 
 /** A whole number of at least `least`. Throws a RangeError that names the option. */
 export function option(name: string, value: number, least: number): number {

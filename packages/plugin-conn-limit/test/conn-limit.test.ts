@@ -223,10 +223,37 @@ describe("a store that fails", () => {
   });
 });
 
-test("an option that does not exist is refused where it is given", () => {
+test("an option that does not exist, or a value that it cannot have, is refused where it is given", () => {
   const refused = (message: string) =>
     expect.objectContaining({ name: "TypeError", code: "ERR_RAP_OPTION", message: expect.stringContaining(message) });
   expect(() => new ConnLimitMiddleware({ max_conn: 1 } as object)).toThrow(refused('did you mean "maxConn"?'));
   expect(() => new IpMaxConnMiddleware({ maxConn: 1 } as object)).toThrow(refused('did you mean "ipMaxConn"?'));
   expect(() => new RedisConnStore({ sendCommand: async () => 0 }, { leese: 1 } as object)).toThrow(refused('"lease"'));
+  const methods = "a store with the methods take, give, usage and block, not an object";
+  expect(() => new ConnLimitMiddleware({ store: {} as never })).toThrow(
+    refused(`store of ConnLimitMiddleware is ${methods}`),
+  );
+  expect(() => new IpMaxConnMiddleware({ store: new Map() as never })).toThrow(refused(methods));
+  expect(() => new IpMaxConnMiddleware({ key: "" })).toThrow(
+    refused("key of IpMaxConnMiddleware is a text that is not"),
+  );
+  const whole = (name: string) =>
+    expect.objectContaining({ code: "ERR_RAP_LIMIT", message: expect.stringMatching(`^${name} is a whole number of`) });
+  for (const given of [null, "5", -1, 1.5, NaN, Infinity]) {
+    expect(() => new ConnLimitMiddleware({ maxConn: given as never })).toThrow(whole("maxConn"));
+    expect(() => new ConnLimitMiddleware({ blockTime: given as never })).toThrow(whole("blockTime"));
+    expect(() => new IpMaxConnMiddleware({ ipMaxConn: given as never })).toThrow(whole("ipMaxConn"));
+    expect(() => new IpMaxConnMiddleware({ timeout: given as never })).toThrow(whole("timeout"));
+  }
+  expect(() => new MemoryConnStore(5 as never)).toThrow(refused("the clock of MemoryConnStore is a function, not 5"));
+  expect(() => new RedisConnStore("redis://localhost" as never)).toThrow(
+    refused("with the method sendCommand, not a st"),
+  );
+  const redis = { sendCommand: async () => 0 };
+  expect(() => new RedisConnStore(redis, { whenUnreachable: "countalone" as never })).toThrow(
+    refused('whenUnreachable of RedisConnStore is "refuse" or "countAlone", not "countalone"'),
+  );
+  expect(() => new RedisConnStore(redis, { lease: 0 })).toThrow(
+    refused("lease of RedisConnStore is a positive number"),
+  );
 });

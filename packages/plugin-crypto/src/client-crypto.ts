@@ -41,10 +41,10 @@ const OPTIONS: OptionNames<ClientCryptoOptions> = {
   timeout: true,
   interval: true,
   suites: true,
-  bindTls: true,
+  bindTls: "boolean",
   rekey: true,
-  clock: true,
-  now: true,
+  clock: "clock",
+  now: "function",
 };
 
 /**
@@ -72,7 +72,7 @@ export class ClientCryptoProcessor implements Processor {
       ...(interval !== undefined && { nonceTimeout: interval }),
       ...(now !== undefined && { now }),
     });
-    this.#suites = suitesOf(options.suites ?? ["aes-256-gcm"]);
+    this.#suites = suitesOf(options.suites, ["aes-256-gcm"]);
     this.#bindTls = options.bindTls ?? true;
     this.#rekey = rekeyLimits(options.rekey);
     this.#clock = clock;

@@ -1,3 +1,4 @@
+import { given } from "@rap/core";
 import { type Awaitable, type Clock, systemClock } from "@rap/protocol";
 
 /** Remembers nonces, for several servers together. A call that throws or rejects refuses the client. */
@@ -49,12 +50,13 @@ export class Freshness {
   #floor = 0;
 
   constructor(options: FreshnessOptions) {
+    const { maxNonces = 65_536, timeout = 60_000, nonceTimeout = 120_000 } = options;
     this.now = options.now ?? Date.now;
     this.#clock = options.clock ?? systemClock;
     this.#store = options.nonceStore;
-    this.#maxNonces = positive("maxNonces", options.maxNonces ?? 65_536);
-    this.#timeout = positive("timeout", options.timeout ?? 60_000);
-    this.#nonceTimeout = positive("nonceTimeout", options.nonceTimeout ?? 120_000);
+    this.#maxNonces = positive("maxNonces", maxNonces);
+    this.#timeout = positive("timeout", timeout);
+    this.#nonceTimeout = positive("nonceTimeout", nonceTimeout);
     this.#began = this.#clock.now();
   }
 
@@ -113,7 +115,8 @@ export class Freshness {
 /** Checks an option that is a positive whole number. Throws a RangeError. */
 export function positive(name: string, value: unknown): number {
   if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
-  throw Object.assign(new RangeError(`${name} must be a positive whole number`), { code: "ERR_RAP_CRYPTO" });
+  const message = `${name} must be a positive whole number, not ${given(value)}`;
+  throw Object.assign(new RangeError(message), { code: "ERR_RAP_CRYPTO" });
 }
 
 function generation(): Generation {

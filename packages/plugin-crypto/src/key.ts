@@ -1,4 +1,5 @@
 import { createSecretKey, hkdfSync, type KeyObject, type ScryptOptions, scrypt } from "node:crypto";
+import { checkOptions } from "@rap/core";
 
 /**
  * A secret that client and server share: 16 to 64 bytes, best 32 random ones; or a text: 16 characters, or 32 bytes in
@@ -20,10 +21,15 @@ export async function passphraseKey(
   salt: string | Uint8Array,
   options: { cost?: number } = {},
 ): Promise<Uint8Array> {
+  checkOptions("passphraseKey()", options, { cost: "number" });
   const { cost = MIN_COST } = options;
   if (typeof passphrase !== "string" || passphrase === "") throw keyError("a passphrase is a text that is not empty");
-  if (Buffer.byteLength(salt) < 8) throw keyError("the salt of a passphrase has at least 8 bytes");
-  if (!(cost >= MIN_COST)) throw keyError(`the cost of scrypt is at least ${MIN_COST}`);
+  if (!(typeof salt === "string" || salt instanceof Uint8Array) || Buffer.byteLength(salt) < 8) {
+    throw keyError("the salt of a passphrase is a text or bytes, at least 8 of them");
+  }
+  if (!(cost >= MIN_COST && Number.isInteger(Math.log2(cost)))) {
+    throw keyError(`the cost of scrypt is a power of two, at least ${MIN_COST}, not ${cost}`);
+  }
   const settings: ScryptOptions = { N: cost, r: BLOCK_SIZE, p: 1, maxmem: 256 * cost * BLOCK_SIZE };
   return new Promise((resolve, reject) => {
     scrypt(passphrase.normalize("NFC"), salt, KEY_BYTES, settings, (error, key) => {

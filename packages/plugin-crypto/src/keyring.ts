@@ -1,4 +1,5 @@
 import { type KeyObject, randomBytes } from "node:crypto";
+import { checkOptions, must } from "@rap/core";
 import { offerKey } from "./exchange";
 import { deriveKey, type Key } from "./key";
 
@@ -57,8 +58,14 @@ export class Keyring {
   }
 }
 
+const time = must("a date, or milliseconds since 1970", (value) => {
+  return (typeof value === "number" || value instanceof Date) && !Number.isNaN(Number(value));
+});
+
 /** A key in the form in which it is used. */
-export function known(id: string, key: Key, { notBefore, notAfter }: Validity = {}): KnownKey {
+export function known(id: string, key: Key, validity: Validity = {}): KnownKey {
+  checkOptions("the validity of a key", validity, { notBefore: time, notAfter: time });
+  const { notBefore, notAfter } = validity;
   const secret = deriveKey(id, key);
   return {
     id,

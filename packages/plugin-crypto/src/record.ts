@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, hkdfSync, type KeyObject } from "node:crypto";
-import { checkOptions } from "@rap/core";
+import { checkOptions, given } from "@rap/core";
 import { type Clock, HEAD_BYTES, Kind, type RecordCipher, writeHead, writeU32 } from "@rap/protocol";
 import { secretKey } from "./key";
 import type { Suite } from "./suite";
@@ -191,10 +191,12 @@ export class Records implements RecordCipher {
 /** Throws a RangeError for a limit over the default, a TypeError for one that does not exist. */
 export function rekeyLimits(options: RekeyOptions = {}): Required<RekeyOptions> {
   checkOptions("rekey", options, { records: true, bytes: true, interval: true });
-  const limits = { ...REKEY, ...options };
+  const { records = REKEY.records, bytes = REKEY.bytes, interval = REKEY.interval } = options;
+  const limits = { records, bytes, interval };
   for (const [name, value] of Object.entries(limits)) {
-    if (!(value > 0 && value <= REKEY[name as keyof RekeyOptions])) {
-      const message = `rekey.${name} must be more than 0 and at most ${REKEY[name as keyof RekeyOptions]}`;
+    if (!(typeof value === "number" && value > 0 && value <= REKEY[name as keyof RekeyOptions])) {
+      const most = REKEY[name as keyof RekeyOptions];
+      const message = `rekey.${name} must be more than 0 and at most ${most}, not ${given(value)}`;
       throw Object.assign(new RangeError(message), { code: "ERR_RAP_CRYPTO" });
     }
   }

@@ -1,5 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { checkOptions, type Host, type Logger, type OptionNames, PrivateFunctions, type Processor } from "@rap/core";
+import {
+  checkOptions,
+  type Host,
+  type Logger,
+  type OptionNames,
+  PrivateFunctions,
+  type Processor,
+  withMethods,
+} from "@rap/core";
 import { type Clock, messageOf, RapError, type SecureAnswer, type SecureLayer, systemClock } from "@rap/protocol";
 import {
   answerTag,
@@ -28,10 +36,10 @@ export interface ServerCryptoOptions extends FreshnessOptions {
 const OPTIONS: OptionNames<ServerCryptoOptions> = {
   timeout: true,
   nonceTimeout: true,
-  nonceStore: true,
+  nonceStore: withMethods("a store", "add"),
   maxNonces: true,
-  now: true,
-  clock: true,
+  now: "function",
+  clock: "clock",
   suites: true,
   rekey: true,
 };
@@ -53,12 +61,16 @@ export class ServerCryptoProcessor implements Processor {
   readonly #functions: PrivateFunctions;
   #logger: Logger | undefined;
 
-  /** `keys` by their ids. Throws a TypeError or RangeError for a bad argument. */
+  /**
+   * `keys` by their ids: one or more, as without any nobody could connect. Throws a TypeError or RangeError for a bad
+   * argument.
+   */
   constructor(keys: Readonly<Record<string, Key>>, options: ServerCryptoOptions = {}) {
     checkOptions("ServerCryptoProcessor", options, OPTIONS);
     this.#add(keys);
+    if (this.keyring.ids().length === 0) throw keyError("ServerCryptoProcessor needs a key: { demo_id: key }");
     this.#freshness = new Freshness(options);
-    this.#suites = suitesOf(options.suites ?? ["aes-256-gcm", "chacha20-poly1305"]);
+    this.#suites = suitesOf(options.suites);
     this.#rekey = rekeyLimits(options.rekey);
     this.#clock = options.clock ?? systemClock;
     this.secure = {
@@ -105,7 +117,10 @@ export class ServerCryptoProcessor implements Processor {
       const suite = offer.suites.find((each) => this.#suites.includes(each));
       const refusal = this.#whyRefused(offer, key, genuine, suite, binding);
       if (refusal !== undefined || suite === undefined) throw new Error(refusal);
-      if (!(await this.#freshness.admit(key.id, offer.random, offer.time))) throw new Error("it was here before");
+      const admitted: unknown = await this.#freshness.admit(key.id, offer.random, offer.time);
+      // A Set has an `add` as well, and what that gives would let every nonce through.
+      if (typeof admitted !== "boolean") throw new Error("the nonce store answers something else than true or false");
+      if (!admitted) throw new Error("it was here before");
       return this.#accept(key, suite, offer, bytes, offer.bound ? binding : undefined);
     } catch (error) {
       this.#logger?.debug({ reason: messageOf(error) }, "a client was refused");

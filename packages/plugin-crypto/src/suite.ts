@@ -8,9 +8,10 @@ const NUMBERS: ReadonlyMap<Suite, number> = new Map([
 ]);
 
 /** The suites that a user allows, in order of preference. Throws a TypeError for one that does not exist, or none. */
-export function suitesOf(names: readonly Suite[]): readonly Suite[] {
+export function suitesOf(given: readonly Suite[] | undefined, others: readonly Suite[] = [...NUMBERS.keys()]) {
+  const names = given === undefined ? others : given;
   if (!Array.isArray(names) || names.length === 0 || names.some((name) => !NUMBERS.has(name))) {
-    const message = `suites are a list of ${[...NUMBERS.keys()].join(", ")}`;
+    const message = `suites are a list of one or more of ${[...NUMBERS.keys()].join(", ")}`;
     throw Object.assign(new TypeError(message), { code: "ERR_RAP_SUITE" });
   }
   return [...new Set(names)];

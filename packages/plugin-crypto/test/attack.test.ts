@@ -377,6 +377,8 @@ describe("a client that is refused", () => {
   test("because the nonces could not be remembered, is not let in", async () => {
     for (const add of [
       () => false,
+      // What a Set gives, which has an `add` as well.
+      () => new Set() as never,
       () => Promise.reject(new Error("the store is down")),
       () => {
         throw new Error("the store is broken");

@@ -7,7 +7,7 @@ import { processorCompliance } from "@rap/core/compliance";
 import { type Channel, context, type Logger, Server, type ServerOptions } from "@rap/server";
 import { memory } from "@rap/transport";
 import { certificates } from "../../transport/test/certificates";
-import { ClientCryptoProcessor, ServerCryptoProcessor } from "../src";
+import { ClientCryptoProcessor, Keyring, ServerCryptoProcessor } from "../src";
 
 const KEY = "0123456789abcdef";
 const ADMIN = { group: "ServerCryptoProcessor" };
@@ -311,6 +311,35 @@ test("keys that are no record, and options that do not exist, are refused withou
   for (const keys of [undefined, null, secret, [secret], new Map([["id", KEY]]), 3]) {
     expect(message(() => new ServerCryptoProcessor(keys as never), "ERR_RAP_KEY")).toMatch(/record of keys/);
   }
+  // Nobody could connect.
+  expect(message(() => new ServerCryptoProcessor({}), "ERR_RAP_KEY")).toBe(
+    "ServerCryptoProcessor needs a key: { demo_id: key }",
+  );
+  for (const [options, text] of [
+    [{ nonceStore: {} }, "nonceStore of ServerCryptoProcessor is a store with the method add, not an object"],
+    [{ nonceStore: null }, "not null"],
+    [{ now: 5 }, "now of ServerCryptoProcessor is a function, not 5"],
+    [{ clock: Date }, "clock of ServerCryptoProcessor is a clock with the methods now, setTimeout and clearTimeout"],
+  ] as const) {
+    expect(message(() => new ServerCryptoProcessor({ id: KEY }, options as never), "ERR_RAP_OPTION")).toContain(text);
+  }
+  for (const [options, text] of [
+    [{ timeout: "60" }, "timeout must be a positive whole number, not a string"],
+    [{ nonceTimeout: null }, "nonceTimeout must be a positive whole number, not null"],
+    [{ rekey: { records: -1 } }, "rekey.records must be more than 0 and at most 16777216, not -1"],
+  ] as const) {
+    expect(() => new ServerCryptoProcessor({ id: KEY }, options as never)).toThrow(
+      expect.objectContaining({ name: "RangeError", code: "ERR_RAP_CRYPTO", message: text }),
+    );
+  }
+  expect(() => new ServerCryptoProcessor({ id: KEY }, { rekey: { records: undefined } as never })).not.toThrow();
+  expect(message(() => new ClientCryptoProcessor("id", KEY, { bindTls: "no" as never }), "ERR_RAP_OPTION")).toContain(
+    "bindTls of ClientCryptoProcessor is a boolean, not a string",
+  );
+  const keyring = new Keyring();
+  expect(message(() => keyring.add("id", KEY, { notAfter: "2030" as never }), "ERR_RAP_OPTION")).toContain(
+    "notAfter of the validity of a key is a date, or milliseconds since 1970, not a string",
+  );
   expect(message(() => new ClientCryptoProcessor("id", KEY, secret as never), "ERR_RAP_OPTION")).toMatch(/a string/);
   const wrong = { nonce_timeout: 1, suits: secret } as object;
   expect(message(() => new ServerCryptoProcessor({ id: KEY }, wrong), "ERR_RAP_OPTION")).toContain('"nonceTimeout"');

@@ -59,8 +59,10 @@ export class CidrList {
     return [...this.#texts];
   }
 
-  /** false if it was there before. */
-  add({ bytes, prefix, text }: Cidr): boolean {
+  /** false if it was there before. Throws a TypeError (`ERR_RAP_CIDR`) for what `parseCidr` did not make. */
+  add(entry: Cidr): boolean {
+    const { bytes, prefix, text } = (entry ?? {}) as Cidr;
+    if (!(bytes instanceof Uint8Array)) throw invalid(entry, "parseCidr() makes a network of a text");
     if (this.#texts.has(text)) return false;
     this.#texts.add(text);
     const lengths = this.#family(bytes);

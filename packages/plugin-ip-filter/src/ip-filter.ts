@@ -3,11 +3,14 @@ import {
   type Connection,
   type ConnMiddleware,
   checkOptions,
+  given,
   type Host,
   type OptionNames,
+  oneOf,
   optionError,
   PrivateFunctions,
   parseIp,
+  withMethods,
 } from "@rap/core";
 import { messageOf, RapError, type Timer } from "@rap/protocol";
 import { CidrList, parseCidr } from "./cidr";
@@ -33,9 +36,9 @@ export interface IpFilterOptions {
 const OPTIONS: OptionNames<IpFilterOptions> = {
   allowIpList: true,
   blockIpList: true,
-  explain: true,
-  store: true,
-  pollInterval: true,
+  explain: oneOf("plaintext", "always", "never"),
+  store: withMethods("a store", "load", "add", "remove"),
+  pollInterval: "time",
 };
 
 /** Entries of one list. More are a mistake, or belong into a firewall. */
@@ -71,7 +74,8 @@ export class IpFilterMiddleware implements ConnMiddleware {
    */
   constructor(options: IpFilterOptions = {}) {
     checkOptions("IpFilterMiddleware", options, OPTIONS);
-    this.#own = listsOf(options.allowIpList ?? [], options.blockIpList ?? []);
+    const { allowIpList = [], blockIpList = [] } = options;
+    this.#own = listsOf(allowIpList, blockIpList);
     this.#explain = options.explain ?? "plaintext";
     this.#store = options.store;
     this.#pollInterval = options.pollInterval ?? 5_000;
@@ -207,7 +211,7 @@ function listsOf(allow: readonly string[], block: readonly string[]): Lists {
 
 function listOf(name: ListName, entries: readonly string[]): CidrList {
   if (!Array.isArray(entries))
-    throw optionError(`${name}IpList is a list of addresses and networks, not a ${typeof entries}`);
+    throw optionError(`${name}IpList is a list of addresses and networks, not ${given(entries)}`);
   if (entries.length <= MAX_ENTRIES) return new CidrList(entries.map(parseCidr));
   const message = `the ${name} list has ${entries.length} entries, more than ${MAX_ENTRIES}`;
   throw Object.assign(new RangeError(message), { code: "ERR_RAP_LIMIT" });

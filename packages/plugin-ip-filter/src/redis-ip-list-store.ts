@@ -1,4 +1,4 @@
-import { checkOptions } from "@rap/core";
+import { checkOptions, withMethods } from "@rap/core";
 import { type Clock, systemClock } from "@rap/protocol";
 import type { IpListStore, IpLists, ListName } from "./ip-list-store";
 
@@ -15,6 +15,8 @@ export interface RedisIpListStoreOptions {
   clock?: Clock;
 }
 
+const isRedis = withMethods("a Redis client", "sendCommand");
+
 /** Keeps the lists in Redis: a set for each, and a number that grows with every change. */
 export class RedisIpListStore implements IpListStore {
   readonly #redis: RedisClient;
@@ -23,7 +25,8 @@ export class RedisIpListStore implements IpListStore {
   readonly #clock: Clock;
 
   constructor(redis: RedisClient, options: RedisIpListStoreOptions = {}) {
-    checkOptions("RedisIpListStore", options, { prefix: true, timeout: true, clock: true });
+    isRedis(redis, "the first argument of RedisIpListStore");
+    checkOptions("RedisIpListStore", options, { prefix: "name", timeout: "time", clock: "clock" });
     this.#redis = redis;
     // The braces keep all keys in one slot of a cluster.
     const prefix = `{${options.prefix ?? "rap:ip-filter"}}`;

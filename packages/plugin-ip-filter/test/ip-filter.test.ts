@@ -362,11 +362,19 @@ test("a list that is none, and an option that does not exist, are refused where 
     expect.objectContaining({ name: "TypeError", code: "ERR_RAP_OPTION", message: expect.stringContaining(message) });
   for (const list of ["10.0.0.1", 3, null, new Set(["10.0.0.1"])]) {
     const given = list as unknown as string[];
-    if (given !== null)
-      expect(() => new IpFilterMiddleware({ blockIpList: given })).toThrow(refused("blockIpList is a"));
-    if (given !== null)
-      expect(() => new IpFilterMiddleware({ allowIpList: given })).toThrow(refused("allowIpList is a"));
+    expect(() => new IpFilterMiddleware({ blockIpList: given })).toThrow(refused("blockIpList is a"));
+    expect(() => new IpFilterMiddleware({ allowIpList: given })).toThrow(refused("allowIpList is a"));
   }
+  expect(() => new IpFilterMiddleware({ explain: "allways" as never })).toThrow(
+    refused('explain of IpFilterMiddleware is "plaintext" or "always" or "never", not "allways"'),
+  );
+  expect(() => new IpFilterMiddleware({ store: {} as never })).toThrow(
+    refused("a store with the methods load, add and"),
+  );
+  expect(() => new IpFilterMiddleware({ pollInterval: -1 })).toThrow(
+    refused("pollInterval of IpFilterMiddleware is a"),
+  );
+  expect(() => new RedisIpListStore("redis://localhost" as never)).toThrow(refused("with the method sendCommand"));
   expect(() => new IpFilterMiddleware({ block_ip_list: [] } as object)).toThrow(refused('did you mean "blockIpList"?'));
   expect(() => new RedisIpListStore({ sendCommand: async () => 0 }, { prefx: "" } as object)).toThrow(
     refused('"prefix"'),

@@ -10,11 +10,14 @@ export interface Clock {
   clearTimeout(timer: Timer): void;
 }
 
+/** 24.8 days: Node would call at once what is to wait for longer. */
+const MAX_WAIT = 2 ** 31 - 1;
+
 /** The clock of the machine. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   setTimeout(callback, ms, keepAlive = false) {
-    const timer: unknown = setTimeout(callback, ms);
+    const timer: unknown = setTimeout(callback, Math.min(ms, MAX_WAIT));
     if (!keepAlive) (timer as { unref?(): void }).unref?.();
     return timer;
   },

@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { type Code, isCode } from "./code";
+import { CODES, type Code, isCode } from "./code";
 import { RapError } from "./error";
+import { nearest } from "./nearest";
 
 /** One typed error: its code and, if it has data, the schema of it. */
 export interface ErrorDef {
@@ -36,21 +37,49 @@ export type ErrorFactories<T extends Record<string, ErrorDef>> = {
 /**
  * Typed errors that cross the wire: `defineErrors({ NO_SUCH_ACCOUNT: { code: "NOT_FOUND" } })` gives a factory per
  * name. The server throws `errors.NO_SUCH_ACCOUNT()`, the caller tests `errors.NO_SUCH_ACCOUNT.is(e)`. Throws a
- * TypeError (`ERR_RAP_CODE`) for a code that is none, or what is no record.
+ * TypeError (`ERR_RAP_CODE`) for a code that is none, and whatever else is no definition.
  */
 export function defineErrors<const T extends Record<string, ErrorDef>>(definitions: T): ErrorFactories<T> {
-  if (typeof definitions !== "object" || definitions === null) {
-    throw Object.assign(new TypeError("errors are a record of definitions by their names"), { code: "ERR_RAP_CODE" });
+  if (typeof definitions !== "object" || definitions === null || Array.isArray(definitions)) {
+    throw invalid("errors are a record of definitions by their names");
   }
   const factories: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
   for (const reason of Object.keys(definitions)) factories[reason] = factory(reason, definitions[reason]!);
   return Object.freeze(factories) as ErrorFactories<T>;
 }
 
-function factory(reason: string, definition: ErrorDef): unknown {
-  const { code, message = reason, retryAfterMs } = definition;
+/** Throws a TypeError (`ERR_RAP_CODE`) that says what is wrong with the definition of an error. */
+export function checkErrorDef(reason: string, definition: ErrorDef): void {
+  if (typeof definition !== "object" || definition === null) {
+    throw invalid(`${reason} is defined by a record with a code: { code: "NOT_FOUND" }`);
+  }
+  for (const name of Object.keys(definition)) {
+    if (NAMES.includes(name)) continue;
+    const meant = nearest(name, NAMES);
+    const hint = meant === undefined ? `it has ${NAMES.join(", ")}` : `did you mean "${meant}"?`;
+    throw invalid(`the definition of ${reason} has no ${JSON.stringify(name.slice(0, 64))}: ${hint}`);
+  }
+  const { code, data, message, retryAfterMs } = definition;
   if (!isCode(code))
-    throw Object.assign(new TypeError(`${reason}: ${String(code)} is not a code`), { code: "ERR_RAP_CODE" });
+    throw invalid(`${reason}: ${String(code)} is not a code; they are ${Object.keys(CODES).join(", ")}`);
+  if (data !== undefined && typeof (data as Partial<StandardSchemaV1> | null)?.["~standard"]?.validate !== "function") {
+    throw invalid(`${reason}: its data is a Standard Schema (zod, valibot, arktype …)`);
+  }
+  if (message !== undefined && typeof message !== "string") throw invalid(`${reason}: its message is a text`);
+  if (retryAfterMs !== undefined && !(typeof retryAfterMs === "number" && retryAfterMs >= -1)) {
+    throw invalid(`${reason}: its retryAfterMs is a number of milliseconds, or -1`);
+  }
+}
+
+const NAMES: readonly string[] = ["code", "data", "message", "retryAfterMs"] satisfies (keyof ErrorDef)[];
+
+function invalid(message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: "ERR_RAP_CODE" });
+}
+
+function factory(reason: string, definition: ErrorDef): unknown {
+  checkErrorDef(reason, definition);
+  const { code, message = reason, retryAfterMs } = definition;
   const make = (data?: unknown, init: { message?: string; cause?: unknown } = {}) =>
     new RapError(code, init.message ?? message, {
       reason,

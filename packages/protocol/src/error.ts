@@ -1,5 +1,5 @@
 import { type Code, isCode } from "./code";
-import { Metadata } from "./metadata";
+import { isMetadata, Metadata, type MetadataInit } from "./metadata";
 
 /** Marks a `RapError` of any copy of this package, in any realm. */
 const BRAND: unique symbol = Symbol.for("rap.error") as never;
@@ -17,7 +17,7 @@ export interface RapErrorInit<D = unknown> {
   /** Milliseconds to wait before another try; -1: do not retry. */
   retryAfterMs?: number | undefined;
   /** Trailers that travel with the error. */
-  metadata?: Metadata | undefined;
+  metadata?: MetadataInit | undefined;
   cause?: unknown;
   /** Default "local". */
   origin?: ErrorOrigin | undefined;
@@ -49,7 +49,7 @@ export class RapError<C extends Code = Code, D = unknown> extends Error {
     this.data = init.data as D;
     this.details = init.details ?? [];
     this.retryAfterMs = init.retryAfterMs;
-    this.metadata = init.metadata ?? new Metadata();
+    this.metadata = metadataOf(init.metadata);
     this.origin = init.origin ?? "local";
     this.maybeExecuted = init.maybeExecuted ?? true;
   }
@@ -109,6 +109,10 @@ export function messageOf(value: unknown): string {
   } catch {
     return "a value that cannot be read was thrown";
   }
+}
+
+function metadataOf(init: MetadataInit | undefined): Metadata {
+  return init !== undefined && isMetadata(init) ? init : new Metadata(init);
 }
 
 function nameOf(value: unknown): string | undefined {

@@ -12,6 +12,7 @@ export {
   OWNED_BYTES,
 } from "./codec";
 export {
+  checkErrorDef,
   defineErrors,
   type ErrorData,
   type ErrorDef,

@@ -27,9 +27,12 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
 
   constructor(init?: MetadataInit) {
     if (init === undefined) return;
-    if (isPairs(init)) {
+    if (isMetadata(init)) {
       for (const [key, value] of init) this.append(key, value);
       return;
+    }
+    if (typeof init !== "object" || init === null || Symbol.iterator in init) {
+      throw invalid("metadata is a record of texts, or a Metadata");
     }
     for (const key of Object.keys(init)) {
       const value = init[key];
@@ -173,14 +176,13 @@ export function decodeMetadata(bytes: Uint8Array, start: number, end: number): M
 /** `undefined` and empty metadata alike are "none". */
 export function toMetadata(init: MetadataInit | undefined): Metadata | undefined {
   if (init === undefined) return undefined;
-  const metadata = isPairs(init) ? init : new Metadata(init);
+  const metadata = isMetadata(init) ? init : new Metadata(init);
   return metadata.size === 0 ? undefined : metadata;
 }
 
-/** Whether it is a `Metadata`, of this or another copy of the package. Throws for what is not even a record. */
-function isPairs(init: MetadataInit): init is Metadata {
-  if (typeof init !== "object" || init === null) throw invalid("metadata is a record of texts, or a Metadata");
-  return Symbol.iterator in init;
+/** Whether it is a `Metadata`, of this or another copy of the package. */
+export function isMetadata(init: MetadataInit): init is Metadata {
+  return typeof (init as Partial<Metadata> | null)?.getAll === "function";
 }
 
 function entryCost(key: string, size: number): number {

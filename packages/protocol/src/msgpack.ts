@@ -49,10 +49,29 @@ const DEFAULT_LIMITS: CodecLimits = {
  * timestamp is cut to milliseconds; of equal keys in one map the last counts. Keys must be strings, except in a Map.
  *
  * The extension types are listed in `extension.ts` and in `docs/protocol.md`.
+ *
+ * Throws a RangeError (`ERR_RAP_LIMIT`) for a limit that does not exist, or is no positive number.
  */
-export function msgpack({ engine, ...limits }: MsgpackOptions = {}): Codec {
-  const { encode, encodeLarge, decode } = new Msgpack({ ...DEFAULT_LIMITS, ...limits }, engine);
+export function msgpack({ engine, onLimit, ...limits }: MsgpackOptions = {}): Codec {
+  const { encode, encodeLarge, decode } = new Msgpack({ ...limitsOf(limits), onLimit }, engine);
   return { name: "msgpack", encode, encodeLarge, decode };
+}
+
+function limitsOf(given: Partial<CodecLimits>): CodecLimits {
+  for (const [name, value] of Object.entries(given)) {
+    const known = Object.hasOwn(DEFAULT_LIMITS, name);
+    if (known && (value === undefined || (typeof value === "number" && value > 0))) continue;
+    const message = known
+      ? `limit ${name} of a codec must be a positive number, not ${String(value)}`
+      : `a codec has no limit "${name.slice(0, 64)}": it has ${Object.keys(DEFAULT_LIMITS).join(", ")}`;
+    throw Object.assign(new RangeError(message), { code: "ERR_RAP_LIMIT" });
+  }
+  const {
+    maxDepth = DEFAULT_LIMITS.maxDepth,
+    maxCost = DEFAULT_LIMITS.maxCost,
+    maxMapEntries = DEFAULT_LIMITS.maxMapEntries,
+  } = given;
+  return { maxDepth, maxCost, maxMapEntries };
 }
 
 /** A binary value that is at least this part of an owned message is a view of it: copying less keeps little alive. */

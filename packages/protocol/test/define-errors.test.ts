@@ -94,6 +94,30 @@ test("the set of errors is frozen, and has no names that it was not given", () =
   expect((errors as Record<string, unknown>).toString).toBeUndefined();
 });
 
+test.each<[string, object, RegExp]>([
+  ["null", { BROKE: null }, /^BROKE is defined by a record with a code/],
+  ["a code alone", { BROKE: "NOT_FOUND" }, /^BROKE is defined by a record with a code/],
+  ["no code", { BROKE: {} }, /^BROKE: undefined is not a code/],
+  [
+    "data without a schema",
+    { BROKE: { code: "NOT_FOUND", data: { needed: "number" } } },
+    /its data is a Standard Schema/,
+  ],
+  ["a number for a message", { BROKE: { code: "NOT_FOUND", message: 5 } }, /its message is a text/],
+  ["a text for a time", { BROKE: { code: "NOT_FOUND", retryAfterMs: "5" } }, /its retryAfterMs is a number/],
+  ["another name", { BROKE: { code: "NOT_FOUND", mesage: "x" } }, /no "mesage": did you mean "message"/],
+  [
+    "a name that resembles none",
+    { BROKE: { code: "NOT_FOUND", status: 5 } },
+    /it has code, data, message, retryAfterMs/,
+  ],
+  ["a list", [{ code: "NOT_FOUND" }], /^errors are a record/],
+])("a definition with %s is refused", (_, definitions, message) => {
+  expect(() => defineErrors(definitions as never)).toThrow(
+    expect.objectContaining({ name: "TypeError", code: "ERR_RAP_CODE", message: expect.stringMatching(message) }),
+  );
+});
+
 test("the compiler holds code and data to the definition", () => {
   // @ts-expect-error data of a wrong type
   errors.INSUFFICIENT_FUNDS({ needed: "5" });
@@ -101,7 +125,11 @@ test("the compiler holds code and data to the definition", () => {
   errors.INSUFFICIENT_FUNDS();
   // @ts-expect-error no code of that name
   expect(() => defineErrors({ X: { code: "NOPE" } })).toThrow(
-    expect.objectContaining({ name: "TypeError", code: "ERR_RAP_CODE", message: "X: NOPE is not a code" }),
+    expect.objectContaining({
+      name: "TypeError",
+      code: "ERR_RAP_CODE",
+      message: expect.stringMatching(/^X: NOPE is not a code; they are CANCELLED, /),
+    }),
   );
 });
 

@@ -69,6 +69,13 @@ describe("a RapError", () => {
     expect("cause" in error).toBe(false);
   });
 
+  test("takes metadata as it is, or as a record", () => {
+    const metadata = new Metadata();
+    expect(new RapError("NOT_FOUND", "no", { metadata }).metadata).toBe(metadata);
+    expect([...new RapError("NOT_FOUND", "no", { metadata: { a: "1" } }).metadata]).toEqual([["a", "1"]]);
+    expect(() => new RapError("NOT_FOUND", "no", { metadata: { a: 1 } as never })).toThrow('"a" must be a string');
+  });
+
   test("has what it is told", () => {
     const metadata = new Metadata({ a: "1" });
     const cause = new Error("why");

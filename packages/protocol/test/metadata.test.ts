@@ -97,6 +97,15 @@ describe("metadata", () => {
   });
 });
 
+test.each([null, 5, "a", [], [["a", "1"]], new Map([["a", "1"]]), new Set()])("%p is no metadata", (init) => {
+  const refused = expect.objectContaining({
+    code: "ERR_RAP_METADATA",
+    message: "metadata is a record of texts, or a Metadata",
+  });
+  expect(() => new Metadata(init as never)).toThrow(refused);
+  expect(() => toMetadata(init as never)).toThrow(refused);
+});
+
 describe("the limits hold where something is set", () => {
   const long = "k".repeat(LIMITS.metadataKeyBytes);
 

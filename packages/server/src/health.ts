@@ -1,4 +1,4 @@
-import { context, Gate } from "@rap/core";
+import { context, Gate, must, oneOf } from "@rap/core";
 import { RapError } from "@rap/protocol";
 import type { Registry } from "./registry";
 
@@ -7,6 +7,9 @@ export type HealthStatus = "UNKNOWN" | "SERVING" | "NOT_SERVING" | "SERVICE_UNKN
 
 const GROUP = "rap.health.v1";
 
+const isService = must("a text", (value) => typeof value === "string");
+const isStatus = oneOf("SERVING", "NOT_SERVING");
+
 /** The health of a server (`""`) and of whatever services its application names; NOT_SERVING once it drains. */
 export class Health {
   readonly #statuses = new Map<string, HealthStatus>([["", "SERVING"]]);
@@ -14,6 +17,8 @@ export class Health {
   #draining = false;
 
   set(service: string, status: "SERVING" | "NOT_SERVING"): void {
+    isService(service, "the service of setHealth()");
+    isStatus(status, "the status of setHealth()");
     this.#statuses.set(service, status);
     this.#changed.open();
   }

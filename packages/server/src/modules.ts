@@ -3,7 +3,7 @@ import { realpath, stat } from "node:fs/promises";
 import { extname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { runInThisContext } from "node:vm";
-import { abortError, checkOptions, optionError, unlessAborted } from "@rap/core";
+import { abortError, checkOptions, listOf, optionError, unlessAborted } from "@rap/core";
 import { type AnyFn, LIMITS, messageOf, RapError } from "@rap/protocol";
 
 /** What `registry/load` and `registry/reload` may load. */
@@ -40,9 +40,9 @@ export class Modules {
 
   /** Throws a TypeError with code `ERR_RAP_OPTION` for a folder that is not there. */
   constructor(options: LoadOptions) {
-    checkOptions("load", options, { folders: true });
-    const { folders } = options;
-    if (!Array.isArray(folders) || folders.length === 0) throw optionError("load needs folders: { folders: [path] }");
+    checkOptions("load", options, { folders: listOf("name") });
+    const { folders = [] } = options;
+    if (folders.length === 0) throw optionError("load needs folders: { folders: [path] }");
     this.#realRoots = folders.map(realFolder);
     this.#roots = [...folders.map((folder) => resolve(folder)), ...this.#realRoots];
   }

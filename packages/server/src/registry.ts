@@ -188,7 +188,6 @@ function compile({ fn, kind, options, key, contract, own }: Registration, logger
   }
   const attached = contractOf(fn) ?? contract;
   checkMethodOptions("register()", options);
-  if (attached !== undefined) checkMethodOptions("rpc()", attached);
   const settings: MethodOptions = { ...attached, ...defined(options) };
   const group = settings.group ?? "default";
   const name = settings.name ?? key ?? fn.name;
@@ -278,32 +277,13 @@ function checkCallable(fn: AnyFn, kind: Method["kind"], target: string): void {
   }
 }
 
-function checkSettings(settings: MethodOptions, target: string): void {
-  const { input, output, params } = settings;
-  if (input !== undefined && !(Array.isArray(input) && input.every(isSchema))) {
-    throw registerError(`input of ${target} must be a list with one Standard Schema per argument`);
+/** What the options say together; each for itself was checked where it was given. */
+function checkSettings({ input, params }: MethodOptions, target: string): void {
+  if (params === undefined) return;
+  if (new Set(params).size < params.length) throw registerError(`params of ${target} has a name twice`);
+  if (params.length < (input?.length ?? 0)) {
+    throw registerError(`${target} has ${input?.length} schemas but names for ${params.length} parameters`);
   }
-  if (output !== undefined && !isSchema(output)) throw registerError(`output of ${target} must be a Standard Schema`);
-  if (params !== undefined) {
-    if (!(Array.isArray(params) && params.every((name) => typeof name === "string" && name !== ""))) {
-      throw registerError(`params of ${target} must be a list of names`);
-    }
-    if (new Set(params).size < params.length) throw registerError(`params of ${target} has a name twice`);
-    if (params.length < (input?.length ?? 0)) {
-      throw registerError(`${target} has ${input?.length} schemas but names for ${params.length} parameters`);
-    }
-  }
-  for (const option of ["timeout", "maxTimeout"] as const) {
-    const ms = settings[option];
-    if (ms !== undefined && !(typeof ms === "number" && ms > 0 && Number.isFinite(ms))) {
-      throw registerError(`${option} of ${target} must be a positive number of milliseconds, not ${String(ms)}`);
-    }
-  }
-}
-
-function isSchema(value: unknown): value is Schema {
-  const standard = (value as Partial<Schema> | null | undefined)?.["~standard"];
-  return typeof standard?.validate === "function";
 }
 
 function asRegisterError<T>(target: string, make: () => T): T {

@@ -1,10 +1,15 @@
+import { constants } from "node:os";
 import {
   type Container,
   checkOptions,
   type LifecycleEvent,
   type Logger,
+  listOf,
+  must,
   type OptionNames,
   optionError,
+  wholeNumber,
+  withMethods,
 } from "@rap/core";
 import type { LimitChanges } from "@rap/protocol";
 import type { TlsServerOptions, Transport } from "@rap/transport";
@@ -65,54 +70,74 @@ export interface ListenOptions {
   address?: string;
 }
 
+/** A port to listen on. */
+const port = wholeNumber(0, 65_535);
+
+/** Those that a process can be told of. */
+const SIGNALS = Object.keys(constants.signals).filter((name) => name !== "SIGKILL" && name !== "SIGSTOP");
+
+const signals = listOf(
+  must("a signal that a process can listen to", (value) => SIGNALS.includes(value as string)),
+  "a list of signals, or false",
+);
+
 const SERVER_OPTIONS: OptionNames<ServerOptions> = {
-  host: "string",
-  port: true,
-  path: "string",
+  host: "name",
+  port,
+  path: "name",
   tls: "object",
-  sslCertPath: "string",
-  sslKeyPath: "string",
+  sslCertPath: "name",
+  sslKeyPath: "name",
   startEvents: true,
   stopEvents: true,
-  signals: true,
-  drainTimeout: "number",
+  signals: (value, what) => {
+    if (value !== false) signals(value, what);
+  },
+  drainTimeout: "wait",
   workers: true,
-  logger: true,
+  logger: "logger",
   limits: "object",
   health: "boolean",
   reflection: "boolean",
   load: true,
   exposeErrors: "boolean",
-  container: "object",
+  container: "container",
 };
 
 const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
-  host: "string",
-  port: true,
-  path: "string",
-  signal: "object",
-  transport: "object",
-  address: "string",
+  host: "name",
+  port,
+  path: "name",
+  signal: "signal",
+  transport: withMethods("a transport", "listen"),
+  address: "name",
 };
 
-/** Throws a TypeError (`ERR_RAP_OPTION`) for an option that no server has, or a value of another type. */
+/** Throws a TypeError (`ERR_RAP_OPTION`, `ERR_RAP_TLS`) for an option that no server has, or a value that it cannot have. */
 export function checkServerOptions(options: ServerOptions): void {
   checkOptions("Server", options, SERVER_OPTIONS);
-  const { signals = false, drainTimeout = 0, logger } = options;
-  if (signals !== false && !Array.isArray(signals)) throw optionError("signals of Server is a list of names, or false");
-  if (logger !== undefined && !isLogger(logger)) {
-    throw optionError("logger of Server has the methods debug, info, warn and error, as pino's have");
+  const { sslCertPath, sslKeyPath, tls } = options;
+  if ((sslCertPath === undefined) !== (sslKeyPath === undefined))
+    throw tlsError("sslCertPath and sslKeyPath go together");
+  if (tls !== undefined && sslCertPath === undefined && !hasCertificate(tls)) {
+    throw tlsError("tls of Server has no certificate: it needs cert and key, or pfx (or sslCertPath and sslKeyPath)");
   }
-  if (!(drainTimeout >= 0)) throw optionError(`drainTimeout of Server is 0 or more milliseconds, not ${drainTimeout}`);
 }
 
-/** By its methods: there are loggers that are functions (Roarr's). */
-function isLogger(value: Logger | null): boolean {
-  const { debug, info, warn, error } = value ?? ({} as Partial<Logger>);
-  return [debug, info, warn, error].every((method) => typeof method === "function");
+/** Without one every handshake would fail, and nobody would say why. */
+function hasCertificate({ cert, key, privateKeyIdentifier, pfx, SNICallback }: TlsServerOptions): boolean {
+  const own = cert !== undefined && (key ?? privateKeyIdentifier) !== undefined;
+  return own || pfx !== undefined || SNICallback !== undefined;
+}
+
+function tlsError(message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: "ERR_RAP_TLS" });
 }
 
 /** The same for `listen()`. */
 export function checkListenOptions(options: ListenOptions): void {
   checkOptions("listen()", options, LISTEN_OPTIONS);
+  if (options.address !== undefined && options.transport === undefined) {
+    throw optionError("the option address of listen() goes with a transport: there are host and port, or path");
+  }
 }

@@ -6,8 +6,10 @@ import {
   type ConnMiddleware,
   type Container,
   checkInTime,
+  checkMiddleware,
   checkOptions,
   defaultLogger,
+  given,
   type Host,
   LIMITS,
   type Lifecycle,
@@ -15,6 +17,7 @@ import {
   LOGGER,
   type Logger,
   lifecycleEvents,
+  loadError,
   type MessageMiddleware,
   type MethodOptions,
   type Processor,
@@ -212,7 +215,7 @@ export class Server implements AsyncDisposable, Host {
    * that is loaded already, and for one with an `onStart` once the server has started.
    */
   loadMiddleware(list: readonly (ConnMiddleware | MessageMiddleware)[]): this {
-    if (!Array.isArray(list)) throw loadError("loadMiddleware takes a list of middleware");
+    if (!Array.isArray(list)) throw loadError(`loadMiddleware() takes a list of middleware, not ${given(list)}`);
     for (const middleware of list) this.#load(middleware);
     return this;
   }
@@ -222,7 +225,7 @@ export class Server implements AsyncDisposable, Host {
    * that is loaded already, and for one that makes connections secure or has an `onStart` once the server has started.
    */
   loadProcessor(list: readonly Processor[]): this {
-    if (!Array.isArray(list)) throw loadError("loadProcessor takes a list of processors");
+    if (!Array.isArray(list)) throw loadError(`loadProcessor() takes a list of processors, not ${given(list)}`);
     for (const processor of list) {
       checkInTime(processor, this.#state !== "idle");
       this.#processors.load(processor, this.#state === "idle");
@@ -343,7 +346,7 @@ export class Server implements AsyncDisposable, Host {
    * `drainTimeout`), aborts the rest with UNAVAILABLE, closes. Always resolves; later calls share the first one's end.
    */
   shutdown(options: { graceMs?: number; signal?: AbortSignal } = {}): Promise<void> {
-    checkOptions("shutdown()", options, { graceMs: "number", signal: "object" });
+    checkOptions("shutdown()", options, { graceMs: "wait", signal: "signal" });
     this.#stopping ??= this.#stop(options);
     return this.#stopping;
   }
@@ -369,7 +372,10 @@ export class Server implements AsyncDisposable, Host {
     return [...this.#connections];
   }
 
-  /** What health checks say of a service; `""` is the whole server, which serves until it drains. */
+  /**
+   * What health checks say of a service; `""` is the whole server, which serves until it drains. Throws a TypeError for
+   * another status.
+   */
   setHealth(service: string, status: "SERVING" | "NOT_SERVING"): void {
     this.#health.set(service, status);
   }
@@ -433,12 +439,11 @@ export class Server implements AsyncDisposable, Host {
   };
 
   #load(part: ConnMiddleware | MessageMiddleware): void {
+    checkMiddleware(part);
     if (this.#parts.includes(part)) throw loadError("a middleware is loaded already");
     checkInTime(part, this.#state !== "idle");
-    if (typeof part?.dispatch !== "function") throw loadError("a middleware needs a dispatch function");
     if (part.kind === "conn") this.#connMiddleware.push(part);
-    else if (part.kind === "message") this.#messageMiddleware.push(part);
-    else throw loadError(`a middleware's kind is "conn" or "message"`);
+    else this.#messageMiddleware.push(part);
     this.#parts.push(part);
   }
 
@@ -505,12 +510,9 @@ export class Server implements AsyncDisposable, Host {
   }
 
   #tls(): TlsServerOptions | undefined {
-    const { tls: given, sslCertPath, sslKeyPath } = this.#options;
-    if (sslCertPath === undefined && sslKeyPath === undefined) return given;
-    if (sslCertPath === undefined || sslKeyPath === undefined) {
-      throw Object.assign(new TypeError("sslCertPath and sslKeyPath go together"), { code: "ERR_RAP_TLS" });
-    }
-    return { ...given, cert: pemFile("sslCertPath", sslCertPath), key: pemFile("sslKeyPath", sslKeyPath) };
+    const { tls: settings, sslCertPath, sslKeyPath } = this.#options;
+    if (sslCertPath === undefined || sslKeyPath === undefined) return settings;
+    return { ...settings, cert: pemFile("sslCertPath", sslCertPath), key: pemFile("sslKeyPath", sslKeyPath) };
   }
 
   /** What the container has for a token, else the default, which is then registered for services to inject. */
@@ -523,10 +525,6 @@ export class Server implements AsyncDisposable, Host {
 }
 
 const INFO = "rap-js/0.1.0";
-
-function loadError(message: string): TypeError {
-  return Object.assign(new TypeError(message), { code: "ERR_RAP_LOAD" });
-}
 
 function stateError(message: string): Error {
   return Object.assign(new Error(message), { code: "ERR_RAP_STATE" });

@@ -3,7 +3,7 @@ import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { deserialize } from "node:v8";
 import { Script } from "node:vm";
-import { abortError, checkOptions, type MethodOptions, type OptionNames, rpc } from "@rap/core";
+import { abortError, checkOptions, type MethodOptions, type OptionNames, rpc, wholeNumber } from "@rap/core";
 import { type AnyFn, Metadata, type MetadataValue, RapError, type RapErrorInit } from "@rap/protocol";
 import type { Piscina } from "piscina";
 
@@ -83,7 +83,7 @@ export interface WorkerPoolOptions {
   idleTimeout?: number;
 }
 
-const OPTIONS: OptionNames<WorkerPoolOptions> = { maxThreads: "number", idleTimeout: "number" };
+const OPTIONS: OptionNames<WorkerPoolOptions> = { maxThreads: wholeNumber(1), idleTimeout: "wait" };
 
 /**
  * Threads that run functions off the event loop, one task each at a time; further tasks wait. Nothing is started, nor

@@ -395,7 +395,28 @@ test("loading one twice, or what is none, is an error", () => {
   const middleware = connMiddleware(async (_conn, next) => next());
   const server = new Server().loadMiddleware([middleware]);
   expect(() => server.loadMiddleware([middleware])).toThrow("loaded already");
-  expect(() => server.loadMiddleware([{} as never])).toThrow("dispatch");
+  const none = (message: string) =>
+    expect.objectContaining({ name: "TypeError", code: "ERR_RAP_LOAD", message: expect.stringContaining(message) });
+  class WithoutMethod {
+    readonly kind = "conn";
+  }
+  for (const part of [undefined, null, 5, {}, () => {}, new WithoutMethod()]) {
+    expect(() => server.loadMiddleware([part as never])).toThrow(
+      none("a middleware has a dispatch function, not undefined"),
+    );
+  }
+  const dispatch = async () => {};
+  expect(() => server.loadMiddleware([{ kind: "con", dispatch } as never])).toThrow(
+    none('kind is "conn" or "message"'),
+  );
+  for (const hook of ["filter", "onStart", "onStop"]) {
+    expect(() => server.use({ kind: "conn", dispatch, [hook]: true } as never)).toThrow(
+      none(`${hook} of a middleware is a function, not true`),
+    );
+  }
+  expect(() => server.loadMiddleware(middleware as never)).toThrow(none("takes a list of middleware, not an object"));
+  expect(() => connMiddleware(undefined as never)).toThrow(none("connMiddleware() takes a function (conn, next) => …"));
+  expect(() => messageMiddleware({} as never)).toThrow(none("takes a function (ctx, args, next) => …, not an object"));
 });
 
 test("an error before the start aborts it and stops what had started, in reverse", async () => {

@@ -1,6 +1,6 @@
 import { Client, type Processor } from "@rap/client";
 import { RapError } from "@rap/protocol";
-import { type Channel, context, Server } from "../src";
+import { type Channel, connMiddleware, context, Server } from "../src";
 
 const stops: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -171,9 +171,36 @@ test("interceptors wrap every call of a client, the first outermost", async () =
 });
 
 test("loading a processor twice is an error", () => {
-  const processor: Processor = {};
+  const processor: Processor = { kind: "processor" };
   expect(() => new Server().loadProcessor([processor, processor])).toThrow("loaded already");
   expect(() => new Client().loadProcessor([processor]).loadProcessor([processor])).toThrow("loaded already");
+});
+
+test("what is no processor is refused where it is loaded", () => {
+  class WithoutMethod {}
+  const refused = (message: string) =>
+    expect.objectContaining({ name: "TypeError", code: "ERR_RAP_LOAD", message: expect.stringContaining(message) });
+  for (const [given, message] of [
+    [undefined, "a processor is an object, not undefined"],
+    [(m: unknown) => m, "a processor is an object, not a function"],
+    [{}, "a processor has one of onRequest, onResponse,"],
+    [Object.freeze({ onrequest() {} }), "a processor has one of onRequest"],
+    [new WithoutMethod(), "a processor has one of onRequest"],
+    [{ onRequest: "gzip" }, "onRequest of a processor is a function, not a string"],
+    [{ onStop: null }, "onStop of a processor is a function, not null"],
+    [{ secure: {} }, "secure of a processor has the methods offer and answer"],
+    [connMiddleware(() => {}), `a processor's kind is "processor", not "conn": middleware goes to loadMiddleware()`],
+  ] as const) {
+    expect(() => new Server().loadProcessor([given as never])).toThrow(refused(message));
+    expect(() => new Client().loadProcessor([given as never])).toThrow(refused(message));
+  }
+  const alone = { onRequest: (message: never) => message };
+  expect(() => new Server().loadProcessor(alone as never)).toThrow(
+    refused("takes a list of processors, not an object"),
+  );
+  expect(() => new Client().loadProcessor(alone as never)).toThrow(
+    refused("takes a list of processors, not an object"),
+  );
 });
 
 test("a processor that refuses a call as it begins says no more to the caller than a function that fails", async () => {

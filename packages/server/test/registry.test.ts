@@ -122,7 +122,6 @@ describe("a registry", () => {
     ["a name with a line feed at its end", sum, { name: "a\n" }, /a name is/],
     ["a name that is not ASCII", sum, { name: "größe" }, /a name is/],
     ["a bound function's own name", sum.bind(null), {}, /not "bound sum"/],
-    ["a name that is no string", sum, { name: 7 as never }, /a name is/],
     ["a group with a slash", sum, { group: "a/b" }, /a group is.*"a\/b"/],
     ["the empty group", sum, { group: "" }, /a group is/],
     ["a group of 257 characters", sum, { group: "x".repeat(257) }, /a group is/],
@@ -137,19 +136,49 @@ describe("a registry", () => {
     ["an empty record", {}, {}, /registerService/],
     ["an instance", new Plain(), {}, /registerService/],
     ["a name for a record", { sum }, { name: "x" }, /a name is for one function/],
-    ["a schema that is not in a list", sum, { input: z.object({}) as never }, /input of default\/sum must be a list/],
-    ["a schema that is none", sum, { input: [{}] as never }, /input of default\/sum/],
-    ["an output that is none", sum, { output: "string" as never }, /output of default\/sum/],
-    ["parameters without names", sum, { params: [1] as never }, /params of default\/sum/],
     ["two parameters of one name", sum, { params: ["a", "a"] }, /name twice/],
     ["fewer names than schemas", sum, { params: ["a"], input: [z.int(), z.int()] }, /2 schemas but names for 1/],
-    ["no time at all", sum, { timeout: 0 }, /timeout of default\/sum/],
-    ["endless time", sum, { maxTimeout: Infinity }, /maxTimeout of default\/sum/],
     ["a worker that streams", count, { worker: true }, /default\/count cannot run in a worker: a stream/],
   ])("refuses %s", (_, fn, options, message) => {
     const { registry } = setUp();
     expect(() => registry.register(fn as AnyFn, options)).toThrow(registerError(message));
     expect(registry.list()).toEqual([]);
+  });
+
+  test.each<[string, object, RegExp]>([
+    ["a name that is no string", { name: 7 }, /name of register\(\) is a text, not 7/],
+    ["null for a name", { name: null }, /name of register\(\) is a text, not null/],
+    ["a group that is no string", { group: 7 }, /group of register\(\) is a text, not 7/],
+    ["a schema that is not in a list", { input: z.object({}) }, /input of register\(\) is a list, not an object/],
+    [
+      "a schema that is none",
+      { input: [z.int(), {}] },
+      /entry 1 of the option input of register\(\) is a Standard Schema/,
+    ],
+    ["an output that is none", { output: "string" }, /output of register\(\) is a Standard Schema .*, not a string/],
+    ["parameters without names", { params: ["a", 1] }, /entry 1 of the option params of register\(\) is a text/],
+    ["no time at all", { timeout: 0 }, /timeout of register\(\) is a positive number of milliseconds, not 0/],
+    ["endless time", { maxTimeout: Infinity }, /maxTimeout of register\(\) is a positive number .*, not Infinity/],
+    ["a worker that is neither", { worker: "heavy.js" }, /worker of register\(\) is a boolean or \{ module, export \}/],
+    ["a worker's other option", { worker: { modul: "/x.js" } }, /worker has no option "modul": did you mean "module"/],
+    ["a worker's module that is none", { worker: { module: 5 } }, /module of worker is a path or a URL, not 5/],
+    [
+      "a worker's export without a name",
+      { worker: { module: "/x.js", export: "" } },
+      /export of worker is a text that/,
+    ],
+    ["a text for errors", { errors: "BROKE" }, /errors of register\(\) is an object, not a string/],
+    ["an error without a code", { errors: { BROKE: {} } }, /errors of register\(\): BROKE: undefined is not a code/],
+    ["an error that is none", { errors: { BROKE: null } }, /BROKE is defined by a record with a code/],
+    ["a number for deprecated", { deprecated: 1 }, /deprecated of register\(\) is a boolean or a text, not 1/],
+  ])("refuses %s, wherever it is given", (_, options, message) => {
+    const refused = (text: RegExp) =>
+      expect.objectContaining({ name: "TypeError", code: "ERR_RAP_OPTION", message: expect.stringMatching(text) });
+    const { registry } = setUp();
+    expect(() => registry.register(sum, options)).toThrow(refused(message));
+    expect(registry.list()).toEqual([]);
+    const inContract = new RegExp(message.source.replace("register\\(\\)", "rpc\\(\\)"));
+    expect(() => rpc(options as object, () => 1)).toThrow(refused(inContract));
   });
 
   test("refuses a generator as a channel", () => {

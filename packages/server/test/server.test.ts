@@ -31,7 +31,7 @@ describe("an option that does not exist is refused where it is given, by the nam
     );
     expect(() => server.register({ sum }, wrong)).toThrow(meant("private"));
     expect(() => server.registerChannel(async () => {}, wrong)).toThrow(meant("private"));
-    expect(() => server.register(rpc(wrong, (a: number) => a))).toThrow(meant('rpc() has no option "privat"'));
+    expect(() => rpc(wrong, (a: number) => a)).toThrow(meant('rpc() has no option "privat"'));
     expect(() => Rpc(wrong)).toThrow(meant('@Rpc() has no option "privat"'));
     expect(() => RapService(wrong)).toThrow(meant('@RapService() has no option "privat"'));
     expect(() => server.registerService(class {}, wrong)).toThrow(meant('registerService() has no option "privat"'));
@@ -56,21 +56,73 @@ test("nobody registers in the groups of the server itself, neither before nor af
 describe("a value that an option cannot have is refused where it is given:", () => {
   test.each<[object, string]>([
     [{ exposeErrors: "false" }, "exposeErrors of Server is a boolean, not a string"],
-    [{ tls: true }, "tls of Server is an object, not a boolean"],
-    [{ signals: "SIGTERM" }, "signals of Server is a list of names, or false"],
+    [{ host: "" }, "the option host of Server is a text that is not empty, not a string"],
+    [{ port: "9000" }, "the option port of Server is a whole number from 0 to 65535, not a string"],
+    [{ port: 65_536 }, "port of Server is a whole number from 0 to 65535, not 65536"],
+    [{ port: null }, "not null"],
+    [{ tls: true }, "tls of Server is an object, not true"],
+    [{ tls: [] }, "tls of Server is an object, not a list"],
+    [{ sslKeyPath: 5 }, "sslKeyPath of Server is a text that is not empty, not 5"],
+    [{ limits: [] }, "limits of Server is an object, not a list"],
+    [{ signals: "SIGTERM" }, "signals of Server is a list of signals, or false, not a string"],
+    [
+      { signals: ["SIGTERM", "TERM"] },
+      "entry 1 of the option signals of Server is a signal that a process can listen to",
+    ],
+    [{ signals: ["SIGKILL"] }, "entry 0 of the option signals of Server is a signal"],
+    [{ workers: { maxThreads: 0 } }, "maxThreads of workers is a whole number of at least 1, not 0"],
+    [{ workers: { idleTimeout: Number.NaN } }, "idleTimeout of workers is 0 or more milliseconds, not NaN"],
+    [{ load: { folders: "." } }, "folders of load is a list, not a string"],
+    [{ load: { folders: [""] } }, "entry 0 of the option folders of load is a text that is not empty"],
+    [
+      { container: {} },
+      "container of Server is a container with the methods resolve, isRegistered and createChildContainer",
+    ],
     [{ drainTimeout: -1 }, "drainTimeout of Server is 0 or more milliseconds, not -1"],
     [{ drainTimeout: Number.NaN }, "not NaN"],
-    [{ logger: 5 }, "logger of Server has the methods debug, info, warn and error"],
-    [{ logger: null }, "logger of Server has the methods"],
-    [{ logger: { info() {}, warn() {}, error() {} } }, "logger of Server has the methods"],
+    [{ logger: 5 }, "logger of Server is a logger with the methods debug, info, warn and error, not 5"],
+    [{ logger: null }, "not null"],
+    [{ logger: { info() {}, warn() {}, error() {} } }, "with the methods debug, info, warn and error, not an object"],
   ])("new Server(%j)", (options, message) => {
     expect(() => new Server(options as ServerOptions)).toThrow(meant(message));
+  });
+
+  test("a certificate without its key, or none", () => {
+    const refused = (message: string) =>
+      expect.objectContaining({ name: "TypeError", code: "ERR_RAP_TLS", message: expect.stringContaining(message) });
+    for (const options of [{ sslCertPath: "a.crt" }, { sslKeyPath: "a.key" }]) {
+      expect(() => new Server(options)).toThrow(refused("sslCertPath and sslKeyPath go together"));
+    }
+    for (const tls of [{}, { cert: "-----BEGIN" }, { ca: "-----BEGIN", requestCert: true }]) {
+      expect(() => new Server({ tls })).toThrow(
+        refused("tls of Server has no certificate: it needs cert and key, or pfx"),
+      );
+    }
+    expect(() => new Server({ tls: { SNICallback: () => {} } })).not.toThrow();
+    expect(() => new Server({ tls: { requestCert: true }, sslCertPath: "a.crt", sslKeyPath: "a.key" })).not.toThrow();
   });
 
   test("listen, shutdown, register, use", async () => {
     const server = new Server();
     await expect(server.listen({ host: 5 } as object)).rejects.toThrow(meant("host of listen() is a text"));
+    await expect(server.listen({ port: 1.5 })).rejects.toThrow(meant("port of listen() is a whole number from 0"));
+    await expect(server.listen({ signal: {} } as object)).rejects.toThrow(
+      meant("signal of listen() is an AbortSignal"),
+    );
+    await expect(server.listen({ transport: {} } as object)).rejects.toThrow(
+      meant("a transport with the method listen"),
+    );
+    await expect(server.listen({ address: "tcp://0.0.0.0:9000" })).rejects.toThrow(
+      meant("address of listen() goes with"),
+    );
+    expect(server.state).toBe("idle");
     expect(() => server.shutdown({ grace: 5 } as object)).toThrow(meant('did you mean "graceMs"?'));
+    expect(() => server.shutdown({ graceMs: Number.NaN })).toThrow(meant("graceMs of shutdown() is 0 or more"));
+    expect(() => server.shutdown({ signal: {} } as object)).toThrow(meant("signal of shutdown() is an AbortSignal"));
+    expect(() => server.setHealth(undefined as never, "SERVING")).toThrow(
+      meant("the service of setHealth() is a text"),
+    );
+    expect(() => server.setHealth("", "UP" as never)).toThrow(meant('is "SERVING" or "NOT_SERVING", not "UP"'));
     expect(() => server.register({ f: () => 1 }, { private: "yes" } as object)).toThrow(meant("private of register()"));
     expect(() => server.use(3 as never)).toThrow(expect.objectContaining({ code: "ERR_RAP_LOAD" }));
   });

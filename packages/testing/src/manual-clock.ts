@@ -1,4 +1,8 @@
+import { must } from "@rap/core";
 import type { Clock, Timer } from "@rap/protocol";
+
+const isTime = must("a number of milliseconds", Number.isFinite);
+const isWait = must("0 or more milliseconds", (value) => Number.isFinite(value) && Number(value) >= 0);
 
 interface Alarm {
   readonly at: number;
@@ -15,6 +19,7 @@ export class ManualClock implements Clock {
 
   /** `start`: what `now` says first, in milliseconds. Default 0. */
   constructor(start = 0) {
+    isTime(start, "the start of a ManualClock");
     this.#now = start;
   }
 
@@ -39,9 +44,11 @@ export class ManualClock implements Clock {
 
   /**
    * Moves time forward by `ms`. Timers that become due on the way, also those set by others, are called in the order
-   * of their times, each at its own time. One of them may do so as well: then the process was busy for that long.
+   * of their times, each at its own time. One of them may do so as well: then the process was busy for that long. Throws a
+   * TypeError for what is no number of milliseconds.
    */
   advance(ms: number): void {
+    isWait(ms, "the time of advance()");
     const end = this.#now + ms;
     for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
       this.#alarms.delete(next);

@@ -1,4 +1,5 @@
 import { Client, type ClientOptions } from "@rap/client";
+import { checkOptions, type OptionNames, wholeNumber, withMethods } from "@rap/core";
 import type { Server } from "@rap/server";
 import { type MemoryOptions, memory } from "@rap/transport";
 
@@ -15,13 +16,28 @@ export interface TestPair extends AsyncDisposable {
   cut(): void;
 }
 
+const isServer = withMethods("a server", "listen", "shutdown");
+
+const OPTIONS: OptionNames<TestPairOptions> = {
+  client: "object",
+  highWaterMark: wholeNumber(1),
+  latency: "wait",
+  chunk: wholeNumber(1),
+  closeTimeout: "wait",
+  peer: "object",
+  turn: "function",
+  clock: "clock",
+};
+
 const ADDRESS = "memory://test-pair";
 
 /**
  * Connects a client to a server in memory: the same frames, the same limits, no port. `latency`, `chunk` and `cut`
- * make the link as bad as a test needs it.
+ * make the link as bad as a test needs it. Rejects with a TypeError for what is no server, or no option.
  */
 export async function createTestPair(server: Server, options: TestPairOptions = {}): Promise<TestPair> {
+  isServer(server, "the first argument of createTestPair()");
+  checkOptions("createTestPair()", options, OPTIONS);
   const { client: clientOptions, ...link } = options;
   const transport = memory(link);
   await server.listen({ transport, address: ADDRESS });

@@ -12,6 +12,17 @@ describe("a manual clock", () => {
     expect([clock.now(), new ManualClock().now()]).toEqual([15, 0]);
   });
 
+  test.each([NaN, Infinity, -1, "5", undefined, null])("is not moved by %p", (ms) => {
+    const clock = new ManualClock();
+    expect(() => clock.advance(ms as number)).toThrow("the time of advance() is 0 or more milliseconds, not");
+    expect(clock.now()).toBe(0);
+    if (ms !== -1 && ms !== undefined) {
+      expect(() => new ManualClock(ms as number)).toThrow(
+        "the start of a ManualClock is a number of milliseconds, not",
+      );
+    }
+  });
+
   test("calls timers in the order of their times, each at its own time", () => {
     const clock = new ManualClock();
     const log: [string, number][] = [];

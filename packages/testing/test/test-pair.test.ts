@@ -42,6 +42,17 @@ describe("a test pair", () => {
     expect(all).toEqual(Array.from({ length: 50 }, (_, n) => n));
   });
 
+  test.each<[unknown, object, string]>([
+    [undefined, {}, "the first argument of createTestPair() is a server with the methods listen and shutdown"],
+    [new Server(), { latncy: 5 }, 'createTestPair() has no option "latncy": did you mean "latency"?'],
+    [new Server(), { cut: true }, 'createTestPair() has no option "cut"'],
+    [new Server(), { chunk: 0 }, "chunk of createTestPair() is a whole number of at least 1, not 0"],
+    [new Server(), { client: { timeot: 1 } }, 'Client has no option "timeot"'],
+    [new Server(), { client: null }, "client of createTestPair() is an object, not null"],
+  ])("is not made of %p and %j", async (server, options, message) => {
+    await expect(createTestPair(server as Server, options)).rejects.toThrow(message);
+  });
+
   test("takes the latency for what goes there and for what comes back", async () => {
     await using pair = await createTestPair(newServer(), { latency: 30 });
     const order: string[] = [];
