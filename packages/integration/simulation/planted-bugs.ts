@@ -256,7 +256,7 @@ function freeOnCancel(): () => void {
     "onReset",
     (onReset) =>
       function (this: ServerCall, error) {
-        const connection = this.conn as ServerConnection;
+        const { connection } = this;
         const stream = connection.wire.openStreams().find(({ sink }) => sink === this);
         onReset.call(this, error);
         if (error === undefined || stream === undefined || stream.localDone) return;

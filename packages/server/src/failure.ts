@@ -1,5 +1,5 @@
 import type { Logger } from "@rap/core";
-import { CodecError, messageOf, type Random, RapError, randomId } from "@rap/protocol";
+import { CodecError, Metadata, messageOf, type Random, RapError, randomId } from "@rap/protocol";
 
 export interface FailureOptions {
   logger: Logger;
@@ -25,6 +25,16 @@ export function failureOf(error: unknown, method: string, options: FailureOption
   return new RapError(code, internal ? message : messageOf(error), {
     details: [{ errorId, stack: stackOf(error) }],
   });
+}
+
+/** A failure as it is sent: with the trailers of its call, and whether the function may have run. */
+export function told(error: RapError, trailers: Metadata | undefined, ran: boolean): RapError {
+  const maybeExecuted = ran && error.maybeExecuted;
+  if (trailers === undefined && maybeExecuted === error.maybeExecuted) return error;
+  const { code, message, reason, data, details, retryAfterMs } = error;
+  const metadata = trailers ?? new Metadata();
+  for (const [key, value] of error.metadata) metadata.append(key, value);
+  return new RapError(code, message, { reason, data, details, retryAfterMs, metadata, maybeExecuted });
 }
 
 /** A RapError as its function means it; undefined for one that throws when it is looked at, and for anything else. */
