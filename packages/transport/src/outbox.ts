@@ -11,6 +11,8 @@ const MIN_ROOM = 4 * 1024;
 const EARLY_FLUSH = 8 * 1024;
 /** Payloads up to here are copied into the slab; larger ones are handed to the socket as they are. */
 export const SMALL_BYTES = 16 * 1024;
+/** A part of a message is at least this long, unless it is the last: shorter ones are a waste, and a glitch. */
+export const MIN_FRAGMENT = 256;
 /** Bytes in the socket above which large messages wait, so that small ones stay close to the wire. */
 const SOCKET_QUEUE_BYTES = 256 * 1024;
 /** Bytes of large messages that go out in one turn of the event loop. */

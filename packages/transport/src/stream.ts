@@ -13,10 +13,10 @@ import {
   RapError,
   Shape,
 } from "@rap/protocol";
+import { Assembly } from "./assembly";
 import type { Connection } from "./connection";
-import { charge, ReceiveWindow, SendWindow } from "./credit";
-import { JoiningSink } from "./joining-sink";
-import { type Pending, SMALL_BYTES } from "./outbox";
+import { MIN_FRAGMENT, type Pending, SMALL_BYTES } from "./outbox";
+import { StreamCredit } from "./stream-credit";
 import { Violation } from "./violation";
 
 const NONE: Uint8Array = new Uint8Array(0);
@@ -29,9 +29,6 @@ export function kept(body: Uint8Array): Uint8Array {
 /** A RESET without an error: code 0. */
 const FINISHED = Uint8Array.of(0, 0);
 const NO_PENDING: Pending[] = [];
-/** A part of a message is at least this long, unless it is the last: shorter ones are a waste, and a glitch. */
-export const MIN_FRAGMENT = 256;
-
 /** Writes the first `MIN_FRAGMENT` bytes of a message of two parts; gives how many of them are the tail's. */
 export function putFirst(head: Uint8Array, tail: Uint8Array, buffer: Uint8Array, at: number): number {
   const sent = MIN_FRAGMENT - head.length;
@@ -39,9 +36,6 @@ export function putFirst(head: Uint8Array, tail: Uint8Array, buffer: Uint8Array,
   buffer.set(tail.subarray(0, sent), at + head.length);
   return sent;
 }
-
-/** Messages up to here are put together at once; a larger one would hold up everything else for milliseconds. */
-const JOIN_AT_ONCE = 2 * 1024 * 1024;
 
 /** What happens on a stream, as the call that owns it sees it. None of these may throw. */
 export interface StreamSink {
@@ -97,19 +91,9 @@ export class Stream {
   #reset = false;
   /** HEADERS came. */
   #headed = false;
-  #sendWindow: SendWindow | undefined;
-  #receiveWindow: ReceiveWindow | undefined;
-  /** Whole messages that the reader has not taken. */
-  #unread = 0;
-  /** Credit that unread messages and parts hold. */
-  #held = 0;
-  /** The share of it that belongs to the message that is not whole. */
-  #heldParts = 0;
-  #parts: Uint8Array[] | undefined;
-  #partBytes = 0;
-  #partMetadata: Metadata | undefined;
-  /** Puts large messages together, while there are any. */
-  #joining: JoiningSink | undefined;
+  readonly #credit: StreamCredit | undefined;
+  /** There was a message that came in parts. */
+  #assembly: Assembly | undefined;
   /** What comes next are the arguments: one message, bounded by its limit and not by credit. */
   #awaitsArguments: boolean;
 
@@ -119,16 +103,7 @@ export class Stream {
     this.shape = shape;
     this.sink = undefined;
     this.#awaitsArguments = incoming && shape !== Shape.CHANNEL;
-    if (shape === Shape.UNARY) return;
-    const { limits, peer } = connection;
-    const upstream = shape !== Shape.SERVER_STREAM;
-    const downstream = shape !== Shape.CLIENT_STREAM;
-    if (incoming ? downstream : upstream) {
-      this.#sendWindow = new SendWindow(peer.streamWindowBytes, peer.streamWindowMessages);
-    }
-    if (incoming ? upstream : downstream) {
-      this.#receiveWindow = new ReceiveWindow(limits.streamWindowBytes, limits.streamWindowMessages);
-    }
+    if (shape !== Shape.UNARY) this.#credit = new StreamCredit(this, incoming);
   }
 
   /**
@@ -142,7 +117,11 @@ export class Stream {
     this.connection.checkSize(body.length);
     const block = metadata === undefined ? NONE : metadataBlock(metadata);
     const flags = block.length > 0 ? Flag.METADATA : 0;
-    if (this.pending.length === 0 && block.length + body.length <= SMALL_BYTES && this.#pay(body.length)) {
+    if (
+      this.pending.length === 0 &&
+      block.length + body.length <= SMALL_BYTES &&
+      this.#credit?.pay(body.length) !== false
+    ) {
       const { outbox } = this.connection;
       const at = outbox.reserve(Kind.DATA, end ? flags | Flag.END : flags, this.id, block.length + body.length);
       if (block.length > 0) outbox.buffer.set(block, at);
@@ -203,13 +182,13 @@ export class Stream {
       this.#reset = true;
       this.#control(Kind.RESET, 0, FINISHED, true);
     }
-    this.#stopJoining();
+    this.#assembly?.stop();
     this.detach();
   }
 
   /** Ends this side with an error at once: what waits is dropped, and what the peer still sends is not looked at. */
   reset(error: RapError): void {
-    this.#stopJoining();
+    this.#assembly?.stop();
     this.detach();
     const waited = this.pending.length > 0;
     this.dropPending();
@@ -227,24 +206,15 @@ export class Stream {
   /** Loses interest: no callback comes any more, and credit that was held is given back. */
   detach(): void {
     // What came whole is delivered to a client, also after the end.
-    if (!this.remoteDone || (this.connection.closed && this.connection.role === "server")) this.#stopJoining();
+    if (!this.remoteDone || (this.connection.closed && this.connection.role === "server")) this.#assembly?.stop();
     this.sink = undefined;
-    this.#dropParts();
-    if (this.#held > 0) this.#giveBack(this.#held, this.#unread);
-    this.#held = 0;
+    this.#assembly?.drop();
+    this.#credit?.giveUp();
   }
 
   /** The reader took a message that cost this much: the peer may send as much again. */
   consumed(cost: number): void {
-    if (cost === 0) return;
-    this.#unread--;
-    if (this.sink === undefined || this.#receiveWindow === undefined) return;
-    this.#release(cost, 1);
-    if (this.#unread === 0 && this.#heldParts > 0) {
-      const parts = this.#heldParts;
-      this.#heldParts = 0;
-      this.#release(parts, 0);
-    }
+    if (cost > 0) this.#credit!.consumed(cost);
   }
 
   // What follows is called by the connection and the outbox.
@@ -252,19 +222,22 @@ export class Stream {
   /** A DATA frame, or an OPEN's body: a message or a part of one. */
   receive(flags: number, bytes: Uint8Array, start: number, end: number, owned: boolean): void {
     let from = start;
+    let metadata: Metadata | undefined;
     if ((flags & Flag.METADATA) !== 0) {
       from = blockEnd(bytes, start, end);
-      if (!this.#readMetadata(bytes, start + 2, from)) return this.receiveEnd(flags, undefined);
+      metadata = this.#readMetadata(bytes, start + 2, from);
+      if (metadata === undefined) return this.receiveEnd(flags, undefined);
     }
     const last = (flags & Flag.MORE) === 0;
     if (!last && (flags & Flag.END) !== 0) throw new Violation(GoawayCode.PROTOCOL_ERROR, "MORE and END in one frame");
     const size = end - from;
     if (!last && size < MIN_FRAGMENT) this.connection.glitch("a tiny part of a message");
-    const cost = this.#receiveWindow === undefined || this.#awaitsArguments ? 0 : this.#charge(size, last);
+    const cost = this.#credit === undefined || this.#awaitsArguments ? 0 : this.#credit.charge(size, last);
     if (this.sink !== undefined) {
-      if (this.#partBytes + size > this.connection.limits.maxMessageBytes) this.#tooLarge();
-      else if (!last) this.#keepPart(bytes, from, end, cost);
-      else this.#deliver(bytes, from, end, owned, cost);
+      const before = this.#assembly === undefined ? 0 : this.#assembly.bytes;
+      if (before + size > this.connection.limits.maxMessageBytes) this.#tooLarge();
+      else if (!last) this.#keep(bytes, from, end, metadata, cost);
+      else this.#deliver(bytes, from, end, owned, metadata, cost);
     }
     if (last) this.#awaitsArguments = false;
     if ((flags & Flag.END) !== 0) this.receiveEnd(flags, undefined);
@@ -280,7 +253,7 @@ export class Stream {
   /** The peer's direction is over. */
   receiveEnd(flags: number, trailers: Metadata | undefined): void {
     if ((flags & Flag.END) === 0) return;
-    if (this.#parts !== undefined) {
+    if (this.#assembly?.begun) {
       throw new Violation(GoawayCode.PROTOCOL_ERROR, `stream ${this.id} ended in the middle of a message`);
     }
     this.remoteDone = true;
@@ -293,7 +266,7 @@ export class Stream {
     this.remoteDone = true;
     this.peerReset = true;
     // A caller that gave up waits for nothing; a server's error comes after its messages.
-    if (error !== undefined && this.connection.role === "server") this.#stopJoining();
+    if (error !== undefined && this.connection.role === "server") this.#assembly?.stop();
     const { sink } = this;
     if (this.localDone) {
       this.detach();
@@ -310,7 +283,7 @@ export class Stream {
   /** So many bytes wait in `pending`, or (below 0) no longer do. */
   queue(bytes: number): void {
     this.#queued += bytes;
-    this.connection.pressure.queue(bytes, this.#sendWindow === undefined);
+    this.connection.pressure.queue(bytes, this.#credit?.sending === undefined);
   }
 
   dropPending(): void {
@@ -320,8 +293,9 @@ export class Stream {
   }
 
   receiveCredit(bytes: number, messages: number): boolean {
-    if (this.#sendWindow === undefined) return true;
-    if (!this.#sendWindow.add(bytes, messages)) return false;
+    const window = this.#credit?.sending;
+    if (window === undefined) return true;
+    if (!window.add(bytes, messages)) return false;
     if (this.pending.length > 0) {
       this.connection.credit.waitNoMore(this);
       this.connection.outbox.enqueue(this);
@@ -331,25 +305,8 @@ export class Stream {
 
   /** How many of the next `want` bytes of a message of which `left` are left may go now; -1: none, wait for credit. */
   allowance(want: number, left: number): number {
-    const window = this.#sendWindow;
-    if (window === undefined || this.pending[0]!.kind !== Kind.DATA) return want;
-    const all = this.connection.credit.sending;
-    const credit = Math.min(window.bytes, all.bytes);
-    const cost = charge(left, true, MIN_FRAGMENT);
-    let size = want;
-    if (want === left && credit >= cost) size = left;
-    else if (credit >= MIN_FRAGMENT && left > MIN_FRAGMENT) size = Math.min(want, credit, left - 1);
-    else size = -1;
-    if (window.messages < 1) size = -1;
-    if (size < 0) {
-      if (all.bytes <= window.bytes) this.connection.credit.wait(this);
-      return -1;
-    }
-    const paid = size === left ? cost : size;
-    window.bytes -= paid;
-    all.bytes -= paid;
-    if (size === left) window.messages--;
-    return size;
+    if (this.#credit === undefined || this.pending[0]!.kind !== Kind.DATA) return want;
+    return this.#credit.payPart(want, left);
   }
 
   /**
@@ -369,21 +326,6 @@ export class Stream {
     else if (this.pending.length === 0) this.sink?.onWritable();
   }
 
-  /** Takes the credit for a whole message, if there is enough and the peer takes what it is sent. */
-  #pay(bytes: number): boolean {
-    const window = this.#sendWindow;
-    if (window === undefined) return true;
-    // It is the peer who says how much credit there is: what it does not take has to wait all the same.
-    if (this.connection.pressure.isBehind) return false;
-    const all = this.connection.credit.sending;
-    const cost = charge(bytes, true, MIN_FRAGMENT);
-    if (window.messages < 1 || window.bytes < cost || all.bytes < cost) return false;
-    window.messages--;
-    window.bytes -= cost;
-    all.bytes -= cost;
-    return true;
-  }
-
   #control(kind: number, flags: number, payload: Uint8Array, end: boolean): void {
     if (this.pending.length > 0) {
       this.push({ body: payload, sent: 0, begun: false, prefix: NONE, kind, flags, end });
@@ -399,127 +341,34 @@ export class Stream {
     this.connection.forget(this);
   }
 
-  /** Counts a frame's bytes against both windows. */
-  #charge(size: number, last: boolean): number {
-    const cost = charge(size, last, MIN_FRAGMENT);
-    this.connection.credit.charge(cost);
-    const window = this.#receiveWindow!;
-    if (!window.receive(cost, last ? 1 : 0)) {
-      throw new Violation(
-        GoawayCode.FLOW_CONTROL_ERROR,
-        `stream ${this.id} has no credit for what was sent on it`,
-        window.overdrawn,
-      );
-    }
-    if (this.sink === undefined) this.#giveBack(cost, last ? 1 : 0);
-    else this.#held += cost;
-    return cost;
+  #keep(bytes: Uint8Array, start: number, end: number, metadata: Metadata | undefined, cost: number): void {
+    this.#assembly ??= new Assembly(this);
+    this.#assembly.add(bytes, start, end, metadata);
+    if (cost > 0) this.#credit!.keep(cost);
   }
 
-  /**
-   * Credit of what nobody reads. While the end of a channel waits behind its messages for credit, its peer may wait for
-   * credit, too, before it reads on: so that it does, it may send what is dropped here.
-   */
-  #giveBack(bytes: number, messages: number): void {
-    if (this.shape === Shape.CHANNEL && this.pending.at(-1)?.end === true) this.#grant(bytes, messages);
-    else this.connection.credit.release(bytes);
-  }
-
-  #release(bytes: number, messages: number): void {
-    this.#held -= bytes;
-    this.#grant(bytes, messages);
-  }
-
-  #grant(bytes: number, messages: number): void {
-    this.connection.credit.release(bytes);
-    if (this.#receiveWindow!.release(bytes, messages) && !this.remoteDone) {
-      const grant = this.#receiveWindow!.grant();
-      this.connection.credit.grant(this.id, grant.bytes, grant.messages);
-    }
-  }
-
-  #keepPart(bytes: Uint8Array, start: number, end: number, cost: number): void {
-    this.#parts ??= [];
-    // A small view would keep the whole of what was read with it in memory.
-    const part = bytes.subarray(start, end);
-    this.#parts.push(part.length * 4 < bytes.length ? Uint8Array.from(part) : part);
-    this.#partBytes += part.length;
-    this.connection.pressure.keep(part.length);
-    if (cost === 0) return;
-    if (this.#unread === 0) this.#release(cost, 0);
-    else this.#heldParts += cost;
-  }
-
-  #dropParts(): void {
-    this.connection.pressure.keep(-this.#partBytes);
-    this.#parts = undefined;
-    this.#partBytes = 0;
-  }
-
-  #deliver(bytes: Uint8Array, start: number, end: number, owned: boolean, cost: number): void {
-    const metadata = this.#partMetadata;
-    this.#partMetadata = undefined;
+  #deliver(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    owned: boolean,
+    metadata: Metadata | undefined,
+    cost: number,
+  ): void {
     this.connection.messagesReceived++;
-    const whole = cost + this.#heldParts;
-    this.#heldParts = 0;
-    // Arguments cost nothing, and nobody says that they were taken.
-    if (whole > 0) this.#unread++;
-    if (this.#parts === undefined) {
-      this.sink!.onMessage(bytes, start, end, owned, metadata, whole);
-      return;
-    }
-    const size = this.#partBytes + end - start;
-    if (size > JOIN_AT_ONCE) {
-      return this.#join(this.#parts, size, new Uint8Array(bytes.subarray(start, end)), metadata, whole);
-    }
-    const message = Buffer.allocUnsafeSlow(size);
-    let at = 0;
-    for (const part of this.#parts) {
-      message.set(part, at);
-      at += part.length;
-    }
-    message.set(bytes.subarray(start, end), at);
-    this.#dropParts();
-    this.sink!.onMessage(message, 0, message.length, true, metadata, whole);
+    const whole = this.#credit === undefined ? 0 : this.#credit.whole(cost);
+    if (this.#assembly?.begun) this.#assembly.finish(bytes, start, end, metadata, whole);
+    else this.sink!.onMessage(bytes, start, end, owned, metadata, whole);
   }
 
-  /** Puts a large message together without holding up what else there is to do; its parts are kept until then. */
-  #join(parts: Uint8Array[], size: number, rest: Uint8Array, metadata: Metadata | undefined, cost: number): void {
-    parts.push(rest);
-    this.connection.pressure.keep(rest.length);
-    this.#parts = undefined;
-    this.#partBytes = 0;
-    if (this.#joining === undefined) {
-      this.#joining = new JoiningSink(
-        this.sink!,
-        (bytes) => this.connection.pressure.keep(-bytes),
-        () => this.#leaveJoining(),
-      );
-      this.sink = this.#joining;
-    }
-    this.#joining.add({ parts, size, metadata, cost });
-  }
-
-  /** Messages go straight to the call again. */
-  #leaveJoining(): void {
-    if (this.sink !== undefined && this.sink === this.#joining) this.sink = this.#joining.sink;
-    this.#joining = undefined;
-  }
-
-  /** What is put together is not wanted, nor what came after it. */
-  #stopJoining(): void {
-    this.#joining?.stop();
-    this.#leaveJoining();
-  }
-
-  #readMetadata(bytes: Uint8Array, start: number, end: number): boolean {
+  /** The metadata of a message; undefined if it is no good, which ends the call. */
+  #readMetadata(bytes: Uint8Array, start: number, end: number): Metadata | undefined {
     try {
-      this.#partMetadata = decodeMetadata(bytes, start, end);
-      return true;
+      return decodeMetadata(bytes, start, end);
     } catch (error) {
       if (isMetadataError(error) && error.limit !== undefined) this.connection.refused(error.limit);
       this.#abort(new RapError("INVALID_ARGUMENT", (error as Error).message, { cause: error }));
-      return false;
+      return undefined;
     }
   }
 
