@@ -43,6 +43,8 @@ export interface ClientOptions {
   transports?: readonly Transport[];
   /** Where codec, clock and randomness come from if they are registered there. */
   container?: Container;
+  /** There is no retry by policy yet: false says what is so. */
+  retry?: false;
 }
 
 const addresses = listOf("name", "an address, or a list of them");
@@ -75,7 +77,7 @@ const CLIENT_OPTIONS: OptionNames<ClientOptions & PlannedClientOptions> = {
 };
 
 /** Options of what is to come: an error until it is there, as one without effect would mislead. */
-type PlannedClientOptions = { balancer?: unknown; pool?: unknown; retry?: unknown; retryBudget?: unknown };
+type PlannedClientOptions = { balancer?: unknown; pool?: unknown; retryBudget?: unknown };
 
 /** Throws a TypeError (`ERR_RAP_OPTION`) for an option that no client has, or a value that it cannot have. */
 export function checkClientOptions(options: ClientOptions): void {

@@ -7,7 +7,10 @@ import type { Target } from "./target";
 export interface OutgoingCall {
   readonly method: string;
   readonly group: string;
-  args: CallArguments;
+  /** By position; none where `named` is there. */
+  args: readonly unknown[];
+  /** By name, where they were given so: then these are sent. */
+  named?: Readonly<Record<string, unknown>> | undefined;
   options: CallOptions;
   readonly attempt: number;
 }
@@ -31,10 +34,17 @@ export function intercept(
   if (metadata !== undefined && Symbol.iterator in metadata) options.metadata = recordOf(metadata);
   const run = async (index: number, call: OutgoingCall): Promise<unknown> => {
     const interceptor = list[index];
-    if (interceptor === undefined) return send({ ...target, options: mergeOptions({}, call.options) }, call.args);
+    if (interceptor === undefined) {
+      return send({ ...target, options: mergeOptions({}, call.options) }, call.named ?? call.args);
+    }
     return interceptor(call, (changed = call) => run(index + 1, changed));
   };
-  return run(0, { method: name, group, args, options, attempt: 1 });
+  const byName = isByName(args);
+  return run(0, { method: name, group, args: byName ? [] : args, ...(byName && { named: args }), options, attempt: 1 });
+}
+
+function isByName(args: CallArguments): args is Readonly<Record<string, unknown>> {
+  return !Array.isArray(args);
 }
 
 /** Metadata as a plain record, which can be spread. */

@@ -22,10 +22,12 @@ export interface CallOptions {
   onHeaders?: ((metadata: Metadata) => void) | undefined;
   /** Told what the server sent with the end of the call. */
   onTrailers?: ((metadata: Metadata) => void) | undefined;
+  /** There is no retry by policy yet: false says what is so. */
+  retry?: false | undefined;
 }
 
 /** Options of what is to come: an error until it is there, as one without effect would mislead. */
-type PlannedOptions = { retry?: unknown; hedge?: unknown; idempotencyKey?: unknown; affinity?: unknown };
+type PlannedOptions = { hedge?: unknown; idempotencyKey?: unknown; affinity?: unknown };
 
 /** All options of a call. A timeout of which nothing is left is a call that fails. */
 export const CALL_OPTIONS: OptionNames<CallOptions & PlannedOptions> = {

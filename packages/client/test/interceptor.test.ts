@@ -48,12 +48,28 @@ describe("an interceptor", () => {
     const calls: OutgoingCall[] = [];
     await using pair = await pairWith(async (call, next) => {
       calls.push({ ...call });
-      call.args = [10, ...(call.args as unknown[]).slice(1)];
+      call.args = [10, ...call.args.slice(1)];
       return `${String(await next(call))}!`;
     });
     const add = pair.client.register<(a: number, b: number) => number>("add", { timeout: 5_000 });
     expect(await add(1, 2)).toBe("12!");
     expect(calls).toEqual([{ method: "add", group: "default", args: [1, 2], options: { timeout: 5_000 }, attempt: 1 }]);
+  });
+
+  test("sees arguments by name apart, and may change them, or give others by position", async () => {
+    const calls: OutgoingCall[] = [];
+    await using pair = await pairWith(async (call, next) => {
+      calls.push({ ...call });
+      if (call.named?.a === 1) call.named = { ...call.named, a: 10 };
+      else Object.assign(call, { args: [20, 2], named: undefined });
+      return next(call);
+    });
+    expect(await pair.client.invokeByName("add", { a: 1, b: 2 })).toBe(12);
+    expect(await pair.client.invokeByName("add", { a: 2, b: 2 })).toBe(22);
+    expect(calls).toMatchObject([
+      { args: [], named: { a: 1, b: 2 } },
+      { args: [], named: { a: 2, b: 2 } },
+    ]);
   });
 
   test("may add metadata by spreading what is there, be it a record or Metadata", async () => {

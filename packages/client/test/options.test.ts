@@ -133,8 +133,8 @@ describe("an option of what is not built yet is refused, by its name:", () => {
   });
 
   test("but to do without is what is so", () => {
-    expect(() => new Client({ retry: false } as object)).not.toThrow();
-    expect(() => mergeOptions({}, { retry: false } as object)).not.toThrow();
+    expect(() => new Client({ retry: false })).not.toThrow();
+    expect(() => mergeOptions({}, { retry: false })).not.toThrow();
   });
 });
 

@@ -1,7 +1,6 @@
 // An entry of its own, `@rap/core/container`: a client without a container need not load tsyringe.
 import "reflect-metadata";
 import { type DependencyContainer, container as root } from "tsyringe";
-import { VALUES } from "./option-values";
 
 /** Resolves services and what may be swapped by its tokens (`tokens.ts`). Any tsyringe container is one. */
 export type Container = DependencyContainer;
@@ -11,7 +10,9 @@ export type Container = DependencyContainer;
  * parent: tsyringe's global container, where `@singleton()` classes register themselves.
  */
 export function createContainer(parent: Container = root): Container {
-  VALUES.container(parent, "the parent of a container");
+  if (typeof parent?.createChildContainer !== "function") {
+    throw Object.assign(new TypeError("the parent of a container is a container"), { code: "ERR_RAP_OPTION" });
+  }
   return parent.createChildContainer();
 }
 

@@ -23,7 +23,7 @@ interface TlsSharedOptions
    * Protocols to agree on; a peer that agrees on none is refused. Default `["rap/1"]`. Empty: do not negotiate, for a
    * peer behind a proxy that cannot.
    */
-  ALPNProtocols?: string[];
+  ALPNProtocols?: readonly string[];
 }
 
 /** Options of the dialling end of {@link tls}. The server's certificate and host name are verified unless refused. */
