@@ -28,9 +28,11 @@ const PLUGINS = {
 /** Optional builds for one platform, of piscina. */
 const OF_PLATFORM = /^@napi-rs\//;
 
+/** Further compilers that the declarations must suit: the oldest that knows `await using`, and the newest. */
+const TYPESCRIPT = ["5.2", "7.0"];
+
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const snippets = join(root, ".ci/install");
-const tsc = join(root, "node_modules/typescript/bin/tsc");
 const temporary = mkdtempSync(join(tmpdir(), "rap-install-"));
 const json = (...path) => JSON.parse(readFileSync(join(root, ...path), "utf8"));
 
@@ -113,9 +115,27 @@ function installedIn(project) {
     .sort();
 }
 
-function checkTypes(short, project) {
+/** The compilers that are installed here, by their versions. */
+function compilers() {
+  const project = join(temporary, "typescript");
+  mkdirSync(project);
+  const dependencies = TYPESCRIPT.map((version) => [`typescript-${version}`, `npm:typescript@${version}`]);
+  writeJson(join(project, "package.json"), { private: true, dependencies: Object.fromEntries(dependencies) });
+  run(project, "npm", "install", "--no-audit", "--no-fund", "--prefer-offline");
+  const tsc = (...folder) => {
+    const { version, bin } = JSON.parse(readFileSync(join(...folder, "package.json"), "utf8"));
+    return [version, join(...folder, bin.tsc)];
+  };
+  return new Map([
+    tsc(root, "node_modules/typescript"),
+    ...dependencies.map(([name]) => tsc(project, "node_modules", name)),
+  ]);
+}
+
+/** Checks the same code as CommonJS and as an ES module, with every compiler. */
+function checkTypes(short, project, compilers, code) {
   const files = [`${short}.cts`, `${short}.mts`];
-  for (const file of files) copyFileSync(join(snippets, `${short}.ts`), join(project, file));
+  for (const file of files) writeFileSync(join(project, file), code);
   writeJson(join(project, "tsconfig.json"), {
     compilerOptions: {
       module: "node16",
@@ -130,8 +150,11 @@ function checkTypes(short, project) {
     },
     files,
   });
-  run(project, process.execPath, tsc, "-p", project);
-  console.log(`@rap/${short}: ${files.join(" and ")} check with module node16, strict, skipLibCheck false`);
+  for (const tsc of compilers.values()) run(project, process.execPath, tsc, "-p", project);
+  const versions = [...compilers.keys()].join(", ");
+  console.log(
+    `@rap/${short}: ${files.join(" and ")} check with module node16, strict, skipLibCheck false, by ${versions}`,
+  );
 }
 
 /** The one project serves, the other calls, each from CommonJS and from ESM. */
@@ -194,18 +217,20 @@ function writeJson(path, value) {
 }
 
 try {
-  run(root, process.execPath, tsc, "-b");
+  run(root, "npm", "run", "-s", "build");
   const tarballs = pack();
+  const installed = compilers();
   const projects = {};
   for (const short of Object.keys(ONLY)) {
     projects[short] = install(tarballs, short);
-    checkTypes(short, projects[short]);
+    checkTypes(short, projects[short], installed, readFileSync(join(snippets, `${short}.ts`), "utf8"));
   }
   await call(projects);
   for (const [plugin, sides] of Object.entries(PLUGINS)) {
     const [server, client] = ["server", "client"].map((side) =>
       sides.includes(side) ? install(tarballs, side, plugin) : projects[side],
     );
+    checkTypes(plugin, server, installed, `export * from "@rap/${plugin}";`);
     await callPlugin(plugin, server, client);
   }
   for (const [short, project] of Object.entries(projects)) {

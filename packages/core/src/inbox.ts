@@ -165,7 +165,7 @@ class Received<T> implements Message<T> {
  * What comes into an inbox until its end, as `pick` makes it of each message. Unlike an async generator it makes one
  * promise of a message that is there already. `left` is told when the reader leaves before the end.
  */
-export class InboxIterator<T, R> implements AsyncIterableIterator<R, undefined> {
+export class InboxIterator<T, R> implements AsyncIterableIterator<R> {
   readonly #inbox: Inbox<T>;
   readonly #pick: (message: Message<T>) => R;
   readonly #left: (() => void) | undefined;

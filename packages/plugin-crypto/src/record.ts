@@ -27,7 +27,7 @@ const NOTHING = new Uint8Array(0);
 const NEXT_KEY = 0x01;
 
 /** The nonce of a record: the key's 12 bytes, the last 8 of them combined with the record's number. */
-export function nonceOf(iv: Uint8Array, record: number, nonce = new Uint8Array(NONCE_BYTES)): Uint8Array {
+export function nonceOf(iv: Uint8Array, record: number, nonce: Uint8Array = new Uint8Array(NONCE_BYTES)): Uint8Array {
   nonce.set(iv);
   const high = Math.floor(record / 2 ** 32);
   for (let at = 0; at < 4; at++) {

@@ -20,7 +20,7 @@ export const codec = msgpack();
 /** A value as its bytes. */
 export const encoded = (value: unknown): Uint8Array => codec.encode(value, "value").slice();
 
-export const NONE = new Uint8Array(0);
+export const NONE: Uint8Array = new Uint8Array(0);
 export const KiB = 1024;
 
 /** So many things. */
@@ -127,7 +127,7 @@ export function helloOf(changes: Partial<Hello> = {}): Hello {
   };
 }
 
-export const HELLO = encodeFrame({ kind: "hello", hello: helloOf() });
+export const HELLO: Uint8Array = encodeFrame({ kind: "hello", hello: helloOf() });
 
 /** What a peer says first. */
 export function greet(peer: Pick<RawPeer, "write" | "send">, hello: Partial<Hello> = {}): void {

@@ -7,7 +7,7 @@ import { BAD } from "./states";
 
 const bytes = (count: number): Uint8Array => new Uint8Array(count);
 /** A grant that is none of nothing. */
-export const GRANT = Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 1);
+export const GRANT: Uint8Array = Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 1);
 
 const LENGTHS: readonly (readonly [name: keyof typeof Kind, stream: number, lengths: readonly number[]])[] = [
   ["PING", 0, [0, 1, 7, 9, 16]],

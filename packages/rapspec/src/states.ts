@@ -40,7 +40,7 @@ export const fine: Row = {
 };
 
 /** All but the last byte of a text: one DATA of a small number makes it whole. */
-export const HALF = Uint8Array.of(0xda, 0x01, 0x2a, ...new Uint8Array(297).fill(0x61));
+export const HALF: Uint8Array = Uint8Array.of(0xda, 0x01, 0x2a, ...new Uint8Array(297).fill(0x61));
 
 /** Of who has ended its direction. */
 export const spoken: Partial<Row> = { DATA: "glitch", "DATA with END": "glitch", END: "glitch" };
