@@ -2,21 +2,16 @@ import {
   addEvents,
   CLOCK,
   CODEC,
-  callScope,
   checkInTime,
   checkOptions,
   given,
-  isChannel,
   type LifecycleEvent,
   lifecycleEvents,
   loadError,
-  type OptionNames,
   type Processor,
   ProcessorChain,
   RANDOM,
   runEvents,
-  runInScope,
-  StreamChannel,
   startParts,
   stopParts,
   type Token,
@@ -24,14 +19,10 @@ import {
 } from "@rap/core";
 import {
   type AnyFn,
-  type Awaitable,
   type CallLimit,
-  type Channel,
   limits,
   msgpack,
   noRefusals,
-  RapError,
-  Shape,
   systemClock,
   systemRandom,
   toMetadata,
@@ -50,17 +41,15 @@ import {
   tls,
   unix,
 } from "@rap/transport";
+import { Callables, type Kind } from "./callables";
 import { type ClientOptions, checkClientOptions } from "./client-options";
-import { type Interceptor, intercept } from "./interceptor";
-import { CALL_OPTIONS, type CallOptions, checkFunction, checkRecord, mergeOptions } from "./options";
+import type { Interceptor } from "./interceptor";
+import { type CallOptions, checkFunction, checkRecord, mergeOptions } from "./options";
 import { CLIENT_EVENTS, type ClientCore, type ClientEvent, Pool } from "./pool";
-import { ChannelCall } from "./remote-channel";
 import type { KindArgs, Only, Remote, RemoteFn, RemoteService, Result } from "./remote-function";
-import { RemoteStream, StreamCall } from "./remote-stream";
-import { type CallArguments, UnaryCall } from "./send";
+import type { CallArguments } from "./send";
 import { openSession, type Session } from "./session";
-import { checkGroup, type Target, targetOf } from "./target";
-import { isSource } from "./upload";
+import { targetOf } from "./target";
 
 export interface ClientStats {
   connections: number;
@@ -78,8 +67,6 @@ export interface ClientStats {
   ended?: Readonly<Partial<Record<EndReason, number>>>;
 }
 
-type Kind = "unary" | "stream" | "channel";
-
 /** Calls functions on servers as if they were here: `client.register<typeof sum>("sum")`, then `await sum(1, 2)`. */
 export class Client implements AsyncDisposable {
   readonly #core: ClientCore;
@@ -92,8 +79,7 @@ export class Client implements AsyncDisposable {
   #started = false;
   #stopping: Promise<void> | undefined;
   readonly #listeners = new Map(CLIENT_EVENTS.map((event) => [event, new Set<(event: unknown) => void>()]));
-  /** What a callable of this client stands for. */
-  readonly #remotes = new WeakMap<object, { kind: Kind; target: Target }>();
+  readonly #callables: Callables;
 
   /** Throws a TypeError or RangeError for an option that does not exist, or a value that it cannot have. */
   constructor(options: ClientOptions = {}) {
@@ -147,6 +133,7 @@ export class Client implements AsyncDisposable {
     this.#core = Object.assign(core, { pool: undefined as never as Pool, processors: undefined, secure: undefined });
     this.#pool = new Pool(this.#core);
     Object.assign(this.#core, { pool: this.#pool });
+    this.#callables = new Callables(this.#core, this.#interceptors);
     for (const address of typeof options.target === "string" ? [options.target] : (options.target ?? []))
       this.#add(address);
   }
@@ -266,10 +253,8 @@ export class Client implements AsyncDisposable {
    */
   register<F extends AnyFn>(fn: F, options?: CallOptions & { name?: string; group?: string }): Remote<F>;
   register(what: unknown, options: CallOptions & { name?: string; group?: string } = {}): unknown {
-    if (typeof what !== "function") return this.#remote("unary", what, options);
-    checkOptions("register()", options, { ...REMOTE_OPTIONS, name: "name" });
-    const { name = what.name, ...others } = options;
-    return this.#remote(kindOf(what as AnyFn), name, others);
+    if (typeof what === "function") return this.#callables.like(what as AnyFn, options);
+    return this.#callables.named("unary", what, options);
   }
 
   /** A function that gives a stream: an async generator, or one that returns an async iterable. */
@@ -277,7 +262,7 @@ export class Client implements AsyncDisposable {
     name: Only<F, "stream", "not an async generator">,
     options: CallOptions & { group?: string } = {},
   ): Remote<F> {
-    return this.#remote("stream", name, options) as Remote<F>;
+    return this.#callables.named("stream", name, options) as Remote<F>;
   }
 
   /** A duplex function of one `Channel`. */
@@ -285,7 +270,7 @@ export class Client implements AsyncDisposable {
     name: Only<F, "channel", "not a function of one Channel">,
     options: CallOptions & { group?: string } = {},
   ): Remote<F> {
-    return this.#remote("channel", name, options) as Remote<F>;
+    return this.#callables.named("channel", name, options) as Remote<F>;
   }
 
   /**
@@ -293,22 +278,8 @@ export class Client implements AsyncDisposable {
    * `client.service<Bank>("bank", { statement: "stream" })`; the compiler checks that all are.
    */
   service<S>(group: string, ...rest: KindArgs<S>): RemoteService<S> {
-    const [kinds = {}, own = {}] = rest as [Readonly<Record<string, Kind>>?, CallOptions?];
-    checkKinds(group, kinds);
-    const options = mergeOptions({}, own);
-    checkGroup(group);
-    const functions = new Map<string, unknown>();
-    return new Proxy(Object.create(null) as object, {
-      get: (_, name) => {
-        // What a promise, a logger or JSON looks for on any object is no remote function.
-        if (typeof name !== "string" || NOT_REMOTE.has(name)) return undefined;
-        if (!functions.has(name)) {
-          const kind = Object.hasOwn(kinds, name) ? kinds[name]! : "unary";
-          functions.set(name, this.#callable(kind, targetOf(group, name, options)));
-        }
-        return functions.get(name);
-      },
-    }) as RemoteService<S>;
+    const [kinds = {}, own] = rest as [Readonly<Record<string, Kind>>?, CallOptions?];
+    return this.#callables.group(group, kinds, own) as RemoteService<S>;
   }
 
   /** Calls a function that was registered here, or any function by its own name in the default group. */
@@ -316,11 +287,7 @@ export class Client implements AsyncDisposable {
   invoke<F extends AnyFn>(fn: F, args: Parameters<F> | Record<string, unknown>, options?: CallOptions): Result<F>;
   invoke(fn: AnyFn, args: CallArguments, options?: CallOptions): unknown {
     checkFunction(fn, "invoke() takes a function (for a name there is invokeByName())");
-    const { kind, target } = this.#remotes.get(fn) ?? {
-      kind: kindOf(fn),
-      target: targetOf(undefined, fn.name, undefined),
-    };
-    return this.#call(kind, options === undefined ? target : withOptions(target, options), args);
+    return this.#callables.invoke(fn, args, options);
   }
 
   /** Calls a function by its name; arguments by position or, where the server declared names, by name. */
@@ -331,7 +298,7 @@ export class Client implements AsyncDisposable {
   ): Promise<R> {
     try {
       const { group, ...call } = checkRecord(options);
-      return this.#unary(targetOf(group, name, mergeOptions({}, call)), args) as Promise<R>;
+      return this.#callables.unary(targetOf(group, name, mergeOptions({}, call)), args) as Promise<R>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -419,149 +386,6 @@ export class Client implements AsyncDisposable {
       }
     }
   }
-
-  /** A callable for a function on the server. */
-  #remote(kind: Kind, name: unknown, given: CallOptions & { group?: string }): unknown {
-    checkOptions("a remote function", given, REMOTE_OPTIONS);
-    const { group, ...options } = given;
-    return this.#callable(kind, targetOf(group, name, mergeOptions({}, options)));
-  }
-
-  #callable(kind: Kind, target: Target): unknown {
-    const call =
-      kind === "unary"
-        ? (...args: unknown[]) => this.#unary(target, args)
-        : kind === "stream"
-          ? (...args: unknown[]) => this.#stream(target, args)
-          : (handler: (channel: Channel) => Awaitable<void>) => this.#runChannel(target, handler);
-    const remote = Object.assign(call, {
-      with: (options: CallOptions) => this.#callable(kind, withOptions(target, options)),
-      rpcName: target.text,
-      ...(kind === "channel" && {
-        open: (options?: CallOptions) => this.#open(options === undefined ? target : withOptions(target, options)),
-      }),
-    });
-    this.#remotes.set(remote, { kind, target });
-    return remote;
-  }
-
-  #call(kind: Kind, target: Target, args: CallArguments): unknown {
-    if (kind === "unary") return this.#unary(target, args);
-    if (kind === "stream") return this.#stream(target, args);
-    throw invalid("ERR_RAP_CALL", `${target.text} is a channel: call it, or open() it`);
-  }
-
-  #unary(target: Target, args: CallArguments): Promise<unknown> {
-    if (this.#interceptors.length === 0) return this.#sendUnary(target, args);
-    return intercept(this.#interceptors, target, args, (...changed) => this.#sendUnary(...changed));
-  }
-
-  #stream(target: Target, args: CallArguments): RemoteStream<unknown> {
-    if (this.#interceptors.length === 0) return new RemoteStream(this.#sendStream(target, args));
-    // An interceptor may take its time, the caller gets its stream at once.
-    return new RemoteStream(
-      intercept(this.#interceptors, target, args, (...changed) => new RemoteStream(this.#sendStream(...changed))),
-    );
-  }
-
-  #open(target: Target): Promise<Channel> {
-    if (this.#interceptors.length === 0) return this.#sendOpen(target);
-    return intercept(this.#interceptors, target, [], (changed) => this.#sendOpen(changed)) as Promise<Channel>;
-  }
-
-  #sendUnary(target: Target, args: CallArguments): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const shape = Array.isArray(args) && args.some(isSource) ? Shape.CLIENT_STREAM : Shape.UNARY;
-      new UnaryCall(this.#core, target, shape, args, resolve, reject).launch();
-    });
-  }
-
-  #sendStream(target: Target, args: CallArguments): StreamCall {
-    const call = new StreamCall(this.#core, target, args);
-    call.launch();
-    return call;
-  }
-
-  #sendOpen(target: Target): Promise<Channel> {
-    return new Promise((resolve, reject) => {
-      new ChannelCall(this.#core, target, resolve, reject).launch();
-    });
-  }
-
-  async #runChannel(target: Target, handler: (channel: Channel) => Awaitable<void>): Promise<void> {
-    checkFunction(handler, `${target.text} is a channel: give it a function of the channel, or open() it`);
-    const channel = await this.#open(target);
-    try {
-      await handler(channel);
-    } catch (error) {
-      await channel.close(
-        RapError.is(error) ? error : new RapError("CANCELLED", "the caller's side of the channel failed"),
-      );
-      throw error;
-    }
-    await channel.close();
-    // The function failed, and the handler did not come across it.
-    if (channel instanceof StreamChannel && channel.untold !== undefined) throw channel.untold;
-  }
-}
-
-/**
- * A promise's outcome as a value: never throws for a `RapError`, and lets any other error through. Rejects with a TypeError
- * (`ERR_RAP_CALL`) for a function, which was to be called.
- */
-export async function safe<T>(promise: Promise<T>): Promise<{ ok: true; value: T } | { ok: false; error: RapError }> {
-  if (typeof promise === "function")
-    throw invalid("ERR_RAP_CALL", "safe() takes a promise, safe(fn(…)), not a function");
-  try {
-    return { ok: true, value: await promise };
-  } catch (error) {
-    if (RapError.is(error)) return { ok: false, error };
-    throw error;
-  }
-}
-
-/**
- * Runs `fn` so that every call made inside, however deep, has these options unless it says otherwise itself. One inside
- * another adds its metadata, and its signal cancels as well. Throws a TypeError for an option that calls do not have, or
- * cannot have this value.
- */
-export function withCallOptions<R>(options: CallOptions, fn: () => R): R {
-  checkFunction(fn, "withCallOptions() takes a function");
-  const outer = callScope.getStore()?.options ?? {};
-  const merged = mergeOptions(outer, options);
-  if (outer.signal !== undefined && options.signal !== undefined) {
-    merged.signal = AbortSignal.any([outer.signal, options.signal]);
-  }
-  return runInScope({ options: merged }, fn);
-}
-
-/** Names that the language, a logger or a test looks for on any object. */
-const NOT_REMOTE = new Set([
-  "then",
-  "catch",
-  "finally",
-  "toJSON",
-  "inspect",
-  "constructor",
-  "toString",
-  "valueOf",
-  "asymmetricMatch",
-  "nodeType",
-  "$$typeof",
-]);
-
-const REMOTE_OPTIONS: OptionNames<CallOptions & { group?: string }> = { ...CALL_OPTIONS, group: true };
-
-function checkKinds(group: string, kinds: Readonly<Record<string, Kind>>): void {
-  if (typeof kinds !== "object" || kinds === null || Array.isArray(kinds)) {
-    const message = `the second argument of service() is a record like { statement: "stream" }, not ${given(kinds)}`;
-    throw invalid("ERR_RAP_REGISTER", message);
-  }
-  for (const [name, kind] of Object.entries(kinds)) {
-    if (kind !== "unary" && kind !== "stream" && kind !== "channel") {
-      throw invalid("ERR_RAP_REGISTER", `${group}/${name} is "unary", "stream" or "channel", not ${String(kind)}`);
-    }
-  }
 }
 
 function noEvent(event: string): TypeError {
@@ -579,16 +403,6 @@ function counted<K extends string>(counters: Readonly<Record<K, number>>): Parti
 
 function invalid(code: string, message: string): TypeError {
   return Object.assign(new TypeError(message), { code });
-}
-
-function withOptions(target: Target, options: CallOptions): Target {
-  return { ...target, options: mergeOptions(target.options ?? {}, options) };
-}
-
-/** How a function is called, as far as the value says. */
-function kindOf(fn: AnyFn): Kind {
-  if (isChannel(fn)) return "channel";
-  return Object.prototype.toString.call(fn) === "[object AsyncGeneratorFunction]" ? "stream" : "unary";
 }
 
 function fromFile(path: string | undefined): TlsClientOptions | undefined {

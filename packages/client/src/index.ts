@@ -17,10 +17,10 @@ export {
   RapError,
   type Stream,
 } from "@rap/protocol";
-export { Client, type ClientStats, safe, withCallOptions } from "./client";
+export { Client, type ClientStats } from "./client";
 export type { ClientOptions } from "./client-options";
 export type { Interceptor, OutgoingCall } from "./interceptor";
-export type { CallOptions } from "./options";
+export { type CallOptions, withCallOptions } from "./options";
 export type { ClientEvent } from "./pool";
 export type {
   KindOf,
@@ -30,4 +30,5 @@ export type {
   RemoteFn,
   RemoteService,
 } from "./remote-function";
+export { safe } from "./safe";
 export type { Session } from "./session";

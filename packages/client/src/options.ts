@@ -1,4 +1,13 @@
-import { checkOption, given, type InheritedOptions, must, type OptionNames, optionError } from "@rap/core";
+import {
+  callScope,
+  checkOption,
+  given,
+  type InheritedOptions,
+  must,
+  type OptionNames,
+  optionError,
+  runInScope,
+} from "@rap/core";
 import { Metadata, type MetadataInit } from "@rap/protocol";
 import type { Session } from "./session";
 
@@ -62,6 +71,21 @@ export function mergeOptions(outer: CallOptions, inner: CallOptions): CallOption
     merged.metadata = joined(outer.metadata, inner.metadata);
   }
   return merged;
+}
+
+/**
+ * Runs `fn` so that every call made inside, however deep, has these options unless it says otherwise itself. One inside
+ * another adds its metadata, and its signal cancels as well. Throws a TypeError for an option that calls do not have, or
+ * cannot have this value.
+ */
+export function withCallOptions<R>(options: CallOptions, fn: () => R): R {
+  checkFunction(fn, "withCallOptions() takes a function");
+  const outer = callScope.getStore()?.options ?? {};
+  const merged = mergeOptions(outer, options);
+  if (outer.signal !== undefined && options.signal !== undefined) {
+    merged.signal = AbortSignal.any([outer.signal, options.signal]);
+  }
+  return runInScope({ options: merged }, fn);
 }
 
 /** Throws a TypeError (`ERR_RAP_OPTION`) for what is no record of options. */

@@ -35,7 +35,6 @@ import {
   type CallLimit,
   type Channel,
   type Clock,
-  GoawayCode,
   type Limits,
   limits,
   msgpack,
@@ -45,23 +44,10 @@ import {
   systemClock,
   systemRandom,
 } from "@rap/protocol";
-import {
-  type EndReason,
-  Ends,
-  type Listener,
-  noPauses,
-  type PauseLimit,
-  pemFile,
-  type Socket,
-  TimerWheel,
-  type TlsServerOptions,
-  type Transport,
-  tcp,
-  tls,
-  unix,
-} from "@rap/transport";
+import { type EndReason, type Listener, noPauses, type PauseLimit, type Socket, TimerWheel } from "@rap/transport";
 import { registerAdministration } from "./administration";
 import { Admission, type Rejection } from "./admission";
+import { bindingOf } from "./binding";
 import { Dispatcher } from "./dispatcher";
 import { Health } from "./health";
 import { Modules } from "./modules";
@@ -69,7 +55,7 @@ import { guardedLogger } from "./peer-log";
 import { registerReflection } from "./reflection";
 import { refusals } from "./refusals";
 import { REGISTRY, Registry } from "./registry";
-import { ServerConnection } from "./server-connection";
+import { ServerConnections } from "./server-connections";
 import type { ServerCore } from "./server-core";
 import { checkListenOptions, checkServerOptions, type ListenOptions, type ServerOptions } from "./server-options";
 import { type Ctor, registerService, type ServiceOptions } from "./service";
@@ -107,8 +93,8 @@ export class Server implements AsyncDisposable, Host {
   readonly #options: ServerOptions;
   readonly #registry: Registry;
   readonly #logger: Logger;
-  readonly #connections = new Set<ServerConnection>();
   readonly #core: ServerCore;
+  readonly #connections: ServerConnections;
   readonly #events = lifecycleEvents();
   readonly #health = new Health();
   readonly #connMiddleware: ConnMiddleware[] = [];
@@ -116,12 +102,10 @@ export class Server implements AsyncDisposable, Host {
   readonly #processors = new ProcessorChain();
   /** All that was loaded, in that order. */
   readonly #parts: (Lifecycle | Processor)[] = [];
-  readonly #ends = new Ends();
   #listeners: Listener[] = [];
   #state: ServerState = "idle";
   #starting: Promise<{ host: string; port: number }> | undefined;
   #stopping: Promise<void> | undefined;
-  #onEmpty: (() => void) | undefined;
   #overdue = false;
 
   /** Throws a TypeError or RangeError for an option that does not exist, or a value that it cannot have. */
@@ -170,8 +154,9 @@ export class Server implements AsyncDisposable, Host {
       refusals: refusals(table),
       refused,
       paused: noPauses(),
-      left: (connection, error) => this.#left(connection, error),
+      left: (connection, error) => this.#connections.left(connection, error),
     };
+    this.#connections = new ServerConnections(this.#core);
   }
 
   get state(): ServerState {
@@ -297,7 +282,7 @@ export class Server implements AsyncDisposable, Host {
     }
     let listener: Listener;
     try {
-      const { transport, address } = this.#transport(options);
+      const { transport, address } = bindingOf(options, this.#options, this.#core, this.#connections.ends);
       listener = await transport.listen(address, (socket) => this.#accept(socket));
     } catch (error) {
       if (first) {
@@ -369,7 +354,7 @@ export class Server implements AsyncDisposable, Host {
 
   /** The connections that are open now. */
   connections(): readonly Connection[] {
-    return [...this.#connections];
+    return this.#connections.list();
   }
 
   /**
@@ -388,7 +373,7 @@ export class Server implements AsyncDisposable, Host {
       rejected: { ...admission.rejected },
       refused: { ...refused },
       paused: { ...paused },
-      ended: this.#ends.counts(),
+      ended: this.#connections.ends.counts(),
       inFlight,
       timers: wheel.size,
     };
@@ -411,17 +396,14 @@ export class Server implements AsyncDisposable, Host {
     await runEvents(started ? this.#events.beforeStop : [], this.#failed);
     const grace = graceMs ?? this.#options.drainTimeout ?? this.#core.limits.shutdownGrace;
     await Promise.all(this.#listeners.map((listener) => listener.close()));
-    for (const connection of [...this.#connections]) connection.wire.drain("the server is shutting down");
-    if (!(await this.#empty(grace, signal))) {
+    this.#connections.drain("the server is shutting down");
+    if (!(await this.#connections.empty(grace, signal))) {
       this.#overdue = true;
-      const error = new RapError("UNAVAILABLE", "the server is shutting down and the call took too long to finish");
-      for (const connection of [...this.#connections]) connection.abortCalls(error);
-      await this.#empty(this.#core.limits.abortGrace, undefined);
-      for (const { wire } of [...this.#connections]) {
-        wire.close(GoawayCode.NO_ERROR, "the server is down");
-        // Who has not ended by now would not answer this either, and its socket would wait for it once more.
-        wire.socket.destroy();
-      }
+      this.#connections.abortCalls(
+        new RapError("UNAVAILABLE", "the server is shutting down and the call took too long to finish"),
+      );
+      await this.#connections.empty(this.#core.limits.abortGrace, undefined);
+      this.#connections.close("the server is down");
     }
     await this.#core.workers.close();
     this.#core.wheel.stop();
@@ -447,72 +429,9 @@ export class Server implements AsyncDisposable, Host {
     this.#parts.push(part);
   }
 
-  /** Waits until no connection is left; false when that takes longer than `ms` or the signal fires first. */
-  #empty(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
-    if (this.#connections.size === 0) return Promise.resolve(true);
-    const { clock } = this.#core;
-    return new Promise((resolve) => {
-      const done = () => {
-        this.#onEmpty = undefined;
-        clock.clearTimeout(timer);
-        signal?.removeEventListener("abort", done);
-        resolve(this.#connections.size === 0);
-      };
-      const timer = clock.setTimeout(done, ms, true);
-      this.#onEmpty = done;
-      if (signal?.aborted) done();
-      else signal?.addEventListener("abort", done, { once: true });
-    });
-  }
-
   #accept(socket: Socket): void {
-    const { admission } = this.#core;
-    if (this.#state === "stopped") return socket.destroy();
-    // A transport of the caller's did not ask before.
-    const seat = admission.seatOf(socket.peer) ?? admission.enter(socket.peer, socket.peer.encrypted);
-    if (seat === undefined) return socket.destroy();
-    this.#connections.add(new ServerConnection(this.#core, socket, seat));
-  }
-
-  #left(connection: ServerConnection, error: RapError | undefined): void {
-    this.#connections.delete(connection);
-    this.#ends.add(error, connection.wire.endedBy);
-    if (!connection.seat.held) this.#core.admission.leave(connection.seat);
-    if (error !== undefined) {
-      this.#logger.debug({ peer: connection.remoteAddress, connection: connection.id }, error.message);
-    }
-    if (this.#connections.size === 0) this.#onEmpty?.();
-  }
-
-  #transport({ host, port, path, transport, address }: ListenOptions): { transport: Transport; address: string } {
-    if (transport !== undefined) return { transport, address: address ?? `${transport.scheme}://rap` };
-    const options = this.#options;
-    const socketPath = path ?? (port === undefined && host === undefined ? options.path : undefined);
-    const { admission, limits: table } = this.#core;
-    // The admission counts, over all listeners.
-    const counted = { maxConnections: Number.POSITIVE_INFINITY };
-    if (socketPath !== undefined) {
-      return { transport: unix({ ...counted, filter: admission.guard(false) }), address: `unix:${socketPath}` };
-    }
-    const hostName = host ?? options.host ?? "127.0.0.1";
-    const where = `${hostName.includes(":") ? `[${hostName}]` : hostName}:${port ?? options.port ?? 9000}`;
-    const server = this.#tls();
-    if (server === undefined) {
-      return { transport: tcp({ ...counted, filter: admission.guard(false) }), address: `tcp://${where}` };
-    }
-    const { handshakeTimeout } = table;
-    const onDrop = (reason: Error): void => {
-      if ((reason as NodeJS.ErrnoException).code === "ERR_TLS_HANDSHAKE_TIMEOUT") this.#ends.count("handshakeTimeout");
-      server.onDrop?.(reason);
-    };
-    const secured = { ...counted, handshakeTimeout, ...server, onDrop, filter: admission.guard(true, server.filter) };
-    return { transport: tls(secured), address: `tls://${where}` };
-  }
-
-  #tls(): TlsServerOptions | undefined {
-    const { tls: settings, sslCertPath, sslKeyPath } = this.#options;
-    if (sslCertPath === undefined || sslKeyPath === undefined) return settings;
-    return { ...settings, cert: pemFile("sslCertPath", sslCertPath), key: pemFile("sslKeyPath", sslKeyPath) };
+    if (this.#state === "stopped") socket.destroy();
+    else this.#connections.accept(socket);
   }
 
   /** What the container has for a token, else the default, which is then registered for services to inject. */
