@@ -90,4 +90,4 @@ export {
 } from "./payload";
 export { type Random, randomId, systemRandom } from "./random";
 export { RECORD_BYTES, type RecordCipher, type SecureAnswer, type SecureLayer, type SecureOffer } from "./secure";
-export { decodeError, encodeError } from "./wire-error";
+export { decodeError, type ErrorWords, encodeError } from "./wire-error";

@@ -5,13 +5,19 @@ import { ResetFlag } from "./frame";
 import { decodeMetadata } from "./metadata";
 import { blockEnd, metadataBlock, PayloadError } from "./payload";
 
+/** What of an error travels: a `RapError` has it all. */
+export type ErrorWords = Pick<
+  RapError,
+  "code" | "message" | "reason" | "retryAfterMs" | "data" | "details" | "metadata" | "maybeExecuted"
+>;
+
 /**
  * A RESET's payload: `u8 code · u8 flags · [metadata block] · [message, reason, retryAfterMs, data, details]`, the
  * last encoded by the connection's codec and left out when there is nothing to say.
  *
  * Data that cannot be sent, or is over 48 KiB, is left out rather than losing the error.
  */
-export function encodeError(error: RapError, codec: Codec): Uint8Array {
+export function encodeError(error: ErrorWords, codec: Codec): Uint8Array {
   const metadata = error.metadata.size > 0 ? metadataBlock(error.metadata) : new Uint8Array(0);
   const body = encodeBody(error, codec);
   const bytes = new Uint8Array(2 + metadata.length + body.length);
@@ -26,18 +32,22 @@ export function encodeError(error: RapError, codec: Codec): Uint8Array {
 const MAX_BODY_BYTES = 48 * 1024;
 const MAX_MESSAGE_LENGTH = 4 * 1024;
 
-function encodeBody(error: RapError, codec: Codec): Uint8Array {
+function encodeBody(error: ErrorWords, codec: Codec): Uint8Array {
   const { message, reason, retryAfterMs, data, details } = error;
+  const whole = encoded([message, reason, retryAfterMs, data, details], codec);
+  if (whole !== undefined) return whole;
   const words = wellFormed(message.slice(0, MAX_MESSAGE_LENGTH));
-  for (const body of [[message, reason, retryAfterMs, data, details], [words, reason, retryAfterMs], [words]]) {
-    try {
-      const bytes = codec.encode(body, "error");
-      if (bytes.length <= MAX_BODY_BYTES) return bytes;
-    } catch {
-      // Data that cannot be sent: the next one has less.
-    }
+  return encoded([words, reason, retryAfterMs], codec) ?? encoded([words], codec) ?? new Uint8Array(0);
+}
+
+/** undefined for what cannot be sent, or is too large. */
+function encoded(body: readonly unknown[], codec: Codec): Uint8Array | undefined {
+  try {
+    const bytes = codec.encode(body, "error");
+    return bytes.length <= MAX_BODY_BYTES ? bytes : undefined;
+  } catch {
+    return undefined;
   }
-  return new Uint8Array(0);
 }
 
 /** Reads a RESET's payload. Throws PayloadError or CodecError. */

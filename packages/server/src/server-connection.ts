@@ -21,7 +21,8 @@ import {
   Connection,
   type ConnectionHost,
   type PauseLimit,
-  type Refusal,
+  Refusal,
+  refusal,
   type Socket,
   type Stream,
   type StreamSink,
@@ -156,6 +157,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
 
   onOpen(stream: Stream, head: OpenHead, bytes: Uint8Array): StreamSink | Refusal {
     const method = this.#find(head, bytes);
+    if (method instanceof Refusal) return method;
     const limit = this.#take(head.shape);
     if (limit !== undefined) {
       this.onRefused(limit);
@@ -235,7 +237,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     this.wire.close(GoawayCode.REFUSED, "the server refused the connection");
   }
 
-  #find(head: OpenHead, bytes: Uint8Array): Method {
+  #find(head: OpenHead, bytes: Uint8Array): Method | Refusal {
     const { targetStart, targetEnd } = head;
     const found = this.server.dispatcher.find(bytes, targetStart, targetEnd);
     const isChannel = head.shape === Shape.CHANNEL;
@@ -247,10 +249,10 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
       const hint = isChannel
         ? "is not a channel: call it as a function"
         : "is a channel: open it as one (registerChannel)";
-      throw new RapError("UNIMPLEMENTED", `${target} ${hint}`, { maybeExecuted: false });
+      return refusal("UNIMPLEMENTED", `${target} ${hint}`);
     }
     if (tooLong(bytes, targetStart, targetEnd)) this.onRefused("maxNameBytes");
-    throw new RapError("NOT_FOUND", `there is no function ${target}`, { maybeExecuted: false });
+    return refusal("NOT_FOUND", `there is no function ${target}`);
   }
 
   /** Takes a place for a call, or gives the limit at which there is none. */

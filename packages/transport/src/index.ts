@@ -6,7 +6,7 @@ export { type MemoryOptions, type MemoryTransport, memory } from "./memory";
 export type { AcceptOptions } from "./net-listener";
 export type { SocketOptions } from "./net-socket";
 export { noPauses, type PauseLimit } from "./pressure";
-export { REFUSED, Refusal } from "./refusal";
+export { REFUSED, Refusal, refusal } from "./refusal";
 export { Stream, type StreamSink } from "./stream";
 export { type TcpOptions, tcp, type UnixOptions, unix } from "./tcp";
 export { ALPN, pemFile, type TlsClientOptions, type TlsOptions, type TlsServerOptions, tls } from "./tls";

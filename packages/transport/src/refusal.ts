@@ -1,4 +1,4 @@
-import { type Codec, encodeError, RapError } from "@rap/protocol";
+import { type Code, type Codec, type ErrorWords, encodeError, Metadata } from "@rap/protocol";
 
 /** The reason of a call that was refused though the peer was told the limit. */
 export const REFUSED = "REFUSED";
@@ -8,11 +8,11 @@ export const REFUSED = "REFUSED";
  * make a refused call cost more than one that runs.
  */
 export class Refusal {
-  readonly error: RapError;
+  readonly error: ErrorWords;
   #codec: Codec | undefined;
   #encoded: Uint8Array | undefined;
 
-  constructor(error: RapError) {
+  constructor(error: ErrorWords) {
     this.error = error;
   }
 
@@ -26,9 +26,13 @@ export class Refusal {
   }
 }
 
-export const NO_CALLS = new Refusal(
-  new RapError("UNIMPLEMENTED", "this side takes no calls", { maybeExecuted: false }),
-);
-export const SHUTTING_DOWN = new Refusal(
-  new RapError("UNAVAILABLE", "the server is shutting down", { maybeExecuted: false }),
-);
+const NO_METADATA = new Metadata();
+
+/** The refusal of a call that never ran. There is no Error to it: to take a stack costs more than a call that runs. */
+export function refusal(code: Code, message: string, reason?: string, retryAfterMs?: number): Refusal {
+  const rest = { data: undefined, details: [], metadata: NO_METADATA, maybeExecuted: false };
+  return new Refusal({ code, message, reason, retryAfterMs, ...rest });
+}
+
+export const NO_CALLS = refusal("UNIMPLEMENTED", "this side takes no calls");
+export const SHUTTING_DOWN = refusal("UNAVAILABLE", "the server is shutting down");
