@@ -8,13 +8,13 @@ import { atTurnEnd } from "./turn";
 const unsent = new Budget<Connection>();
 const unfinished = new Budget<Connection>();
 
-/** Messages that wait in the outboxes of servers, and since when they are more than all together may be. */
+/** Messages that wait in the outboxes of servers, and since when they are over the limits that servers have for it. */
 const queued = new Budget<Connection>();
-let overfullSince: number | undefined;
+const overSince = new Map<number, number>();
 
 /** The process did something else, and no peer could take anything: they have the whole time again. */
 export function heldUp(now: number): void {
-  if (overfullSince !== undefined) overfullSince = now;
+  for (const limit of overSince.keys()) overSince.set(limit, now);
 }
 
 /** The limits at which a peer is not read from for a while. */
@@ -115,11 +115,12 @@ export class Pressure {
 
   #tellQueued(bytes: number): void {
     if (bytes === this.#told) return;
-    const { limits, wheel } = this.#connection;
     this.#told = bytes;
     queued.set(this.#connection, bytes);
-    if (queued.held <= limits.processWriteQueueBytes) overfullSince = undefined;
-    else overfullSince ??= wheel.now();
+    for (const limit of overSince.keys()) if (queued.held <= limit) overSince.delete(limit);
+    const { limits, wheel } = this.#connection;
+    const own = limits.processWriteQueueBytes;
+    if (queued.held > own && !overSince.has(own)) overSince.set(own, wheel.now());
   }
 
   /**
@@ -130,7 +131,8 @@ export class Pressure {
     // A client's limits are not those of the servers in its process.
     if (this.#connection.role === "client") return;
     const { processWriteQueueBytes, writeStallTimeout } = this.#connection.limits;
-    if (overfullSince === undefined || now - overfullSince < writeStallTimeout) return;
+    const since = overSince.get(processWriteQueueBytes);
+    if (since === undefined || now - since < writeStallTimeout) return;
     while (queued.held > processWriteQueueBytes) {
       queued.largest()!.abort(GoawayCode.SLOW_CONSUMER, MUCH_UNSENT, "processWriteQueueBytes");
     }

@@ -1,6 +1,6 @@
 import type { FrameReader } from "@rap/protocol";
 import type { Connection } from "./connection";
-import { nextTurn } from "./turn";
+import { nextTurn, outside } from "./turn";
 
 /** How long frames of one peer are handled before others have their turn, in milliseconds. */
 const SLICE = 0.5;
@@ -9,6 +9,8 @@ const SHORT_SLICE = 0.03;
 const FLOOD = 8;
 /** Others count as waiting if one of them was read from in the last so many milliseconds. */
 const LATELY = 2;
+/** The same for small reads that count together: a client that nobody waits for has a turn for each of them. */
+const BESIDE = 1_000;
 /** After a read of as many bytes Node may read on in the same turn, up to 32 times 64 KiB, or 16 KiB each with TLS. */
 const LARGE_READ = 16 * 1024;
 /** Reads that are further apart than this, in milliseconds, are not of one turn. */
@@ -25,7 +27,8 @@ let changedAt = 0;
 export class Slice {
   readonly #connection: Connection;
   readonly #reader: FrameReader;
-  /** When the first bytes of this turn came, and the last were handled. */
+  /** When the first bytes of this turn came, those that a slice is counted from, and when the last were handled. */
+  #turn = 0;
   #began = 0;
   #ended = 0;
   /** Bytes of the last read; 0 when what waited is handled. */
@@ -47,9 +50,11 @@ export class Slice {
   /** So many bytes came now; 0 when what waited is handled. */
   begin(size: number, now: number): void {
     const { id } = this.#connection;
+    const again = size > 0 && id === lastId && now - this.#ended <= GAP;
     if (id !== lastId) changedAt = now;
     lastId = id;
-    if (this.#size < LARGE_READ || now - this.#ended > GAP) this.#began = now;
+    if (!again) this.#turn = now;
+    if (!again || this.#size < LARGE_READ) this.#began = now;
     this.#size = size;
   }
 
@@ -67,16 +72,17 @@ export class Slice {
   end(now: number): void {
     this.#ended = now;
     if (!this.#late && this.#size > 0 && this.#size < LARGE_READ) this.#full = 0;
-    const over = this.#late || (this.#size >= LARGE_READ && now - this.#began > SLICE);
+    const counted = this.#size >= LARGE_READ || now - changedAt < BESIDE;
+    const over = this.#late || (counted && now - this.#turn > SLICE);
     if (this.#resting || !over) return;
     this.#resting = true;
     this.#connection.hold();
     nextTurn(this.#goOn);
   }
 
-  /** Nothing else keeps the peer from being read. */
+  /** Nothing else keeps the peer from being read; a call in whose scope that comes about is none of what waits. */
   resume(): void {
-    if (!this.#resting) this.#goOn();
+    if (!this.#resting) outside(this.#goOn);
   }
 
   /** The socket is gone: calls `then` when what it has brought is handled, which also takes its turns. */

@@ -1,5 +1,6 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { afterEach, describe, expect, test } from "@jest/globals";
-import { GoawayCode, LIMITS, type Limits, Metadata, Shape } from "@rap/protocol";
+import { GoawayCode, LIMITS, type Limits, Metadata, RapError, Shape } from "@rap/protocol";
 import type { Connection } from "../src/connection";
 import type { Stream } from "../src/stream";
 import { WheelEntry } from "../src/wheel";
@@ -82,6 +83,18 @@ describe("results that wait for longer than peers have to take them", () => {
     expect(link.host.events).toEqual(["ready", ended]);
   });
 
+  test("cost it whatever servers of the same process with higher limits do meanwhile", async () => {
+    const world = slow();
+    const link = await answering(world, { processWriteQueueBytes: MB });
+    const other = await answering(world, { processWriteQueueBytes: 100 * MB });
+    for (const { peer } of [link, other]) peer.socket.pause();
+    link.results[0]!.send(pattern(2 * MB), true);
+    await trickle(world, LIMITS.writeStallTimeout / 2, link);
+    other.results[0]!.send(pattern(MB), true);
+    await trickle(world, LIMITS.writeStallTimeout / 2 + LOOK, link, other);
+    expect([link.host.events, other.host.events]).toEqual([["ready", ended], ["ready"]]);
+  });
+
   test("are judged by the limits of servers: a client in the same process may have lower ones", async () => {
     const world = slow();
     const limits = { processWriteQueueBytes: MB };
@@ -97,6 +110,31 @@ describe("results that wait for longer than peers have to take them", () => {
     await trickle(world, LIMITS.writeStallTimeout + LOOK, much, little);
     expect([much.host.events, little.host.events]).toEqual([["ready", ended], ["ready"]]);
   });
+});
+
+test("calls that wait until results are taken do not begin in the scope of one that was answered before", async () => {
+  const world = new World({ highWaterMark: 1_000 });
+  const { peer, host, results } = await answering(world, { writeQueueHardBytes: 400_000 }, 2);
+  const scope = new AsyncLocalStorage<string>();
+  const scopes: string[] = [];
+  const { onOpen } = host;
+  host.onOpen = (...args) => {
+    scopes.push(scope.getStore() ?? "none");
+    // Nothing more of what has come is looked at.
+    if (scopes.length === 1) results[1]!.send(pattern(2 * MB), true);
+    return onOpen.apply(host, args);
+  };
+  peer.socket.pause();
+  results[0]!.send(pattern(2 * MB), true);
+  const call = { kind: "open", shape: Shape.UNARY, target: "default/f", body: new Uint8Array(0), end: true } as const;
+  peer.send({ ...call, id: 5 }, { ...call, id: 7 });
+  await world.settle();
+  expect(scopes).toEqual(["none"]);
+  scope.run("a call that is given up", () => {
+    for (const result of results) result.reset(new RapError("CANCELLED"));
+  });
+  await world.settle();
+  expect(scopes).toEqual(["none", "none"]);
 });
 
 test("a single result may be more than may wait, also with trailers; a second one is too much", async () => {

@@ -59,6 +59,16 @@ test("reads that follow each other at once count together", async () => {
   expect(handled.lastIndexOf("few")).toBeLessThan(120);
 });
 
+test("many small reads in one turn count together, each of which is handled whole", async () => {
+  const { links, handled, settle } = await server(2);
+  const [many, few] = links;
+  for (let n = 0; n < 100; n++) many!.peer.send(...calls(3, "many", 1 + 6 * n));
+  few!.peer.send(...calls(40, "few"));
+  await settle();
+  expect(handled).toHaveLength(340);
+  expect(handled.lastIndexOf("few")).toBeLessThan(120);
+});
+
 test("what a peer has sent before its end is handled", async () => {
   const { links, handled, settle } = await server(1);
   const { peer, host } = links[0]!;
