@@ -1,3 +1,4 @@
+import { setPriority } from "node:os";
 import { Client } from "@rap/client";
 import { Child } from "../faults/child.mjs";
 import { ms } from "../faults/report.mjs";
@@ -18,41 +19,59 @@ async function pace(client, time) {
   return { rate: latencies.length / (time / 1_000), p99: percentile(latencies, 99) };
 }
 
+/** Rounds of an attack, and how long its neighbour is watched in each: the kernel takes a flood's answers for longer. */
+const ROUNDS = 5;
+const WATCHED = 800;
+
 /**
- * A fast client beside a hostile one, and beside a stream of 64 MB on the same connection. The attacker's own process
- * takes processor time, too: what it takes while it attacks something else is the control.
+ * A fast client beside a hostile one, and beside a stream of 64 MB on the same connection. Where the attacker is on the
+ * same machine it takes processor time from all others, so the measure is a client whose server is left alone while
+ * another one is attacked, and the attacker gets the time that nobody else wants.
  */
 export async function neighbours(report) {
   const server = await Child.start("./server.mjs");
   const client = await new Client({ target: server.hello.address }).start();
-  const nothing = await Child.start("./sink.mjs");
+  const another = await Child.start("./server.mjs");
   await pace(client, 2_000);
   for (const [what, ask] of [
     ["a flood of calls that are not read", (attacker) => attacker.ask("flood", "tiny calls", 1_000_000)],
-    ["calls cancelled at once", (attacker) => attacker.ask("rapidCancel", 100_000)],
-    ["readers that do not read", (attacker) => attacker.ask("slowReaders", 8, 3_000)],
+    ["calls cancelled at once", (attacker) => attacker.ask("rapidCancel", 10_000_000)],
+    ["readers that do not read", (attacker) => attacker.ask("slowReaders", 8, 10_000)],
   ]) {
-    const beside = async (port) => {
-      const attacker = await Child.start("./attacker.mjs", { port });
-      const hostile = ask(attacker);
-      await pause(100);
-      const result = await pace(client, 3_000);
-      await hostile;
+    const beside = async ({ hello }) => {
+      const attacker = await Child.start("./attacker.mjs", { port: hello.port });
+      setPriority(attacker.pid, 10);
+      // It is ended in the midst of it.
+      ask(attacker).catch(() => {});
+      await pause(200);
+      const result = await pace(client, WATCHED);
       await attacker.end();
+      await pause(200);
       return result;
     };
-    const alone = await pace(client, 3_000);
-    const control = await beside(nothing.hello.port);
-    const attacked = await beside(server.hello.port);
-    const share = ({ rate }) => Math.round((100 * rate) / alone.rate);
+    const rounds = [];
+    for (let n = 0; n < ROUNDS; n++) {
+      const alone = await pace(client, WATCHED);
+      const control = await beside(another);
+      const attacked = await beside(server);
+      rounds.push({ alone, control, attacked });
+    }
+    const median = (of) => percentile(rounds.map(of), 50);
+    const share = (of) => Math.round(median(({ attacked, [of]: { rate } }) => (100 * attacked.rate) / rate));
     report.atLeast(
       "",
-      `beside ${what}: throughput of that alone (${Math.round(alone.rate)} calls/s; ${share(control)} % while another process is attacked)`,
-      share(attacked),
+      `beside ${what}: throughput of that while another server is attacked (${share("alone")} % of ${Math.round(median(({ alone }) => alone.rate))} calls/s alone)`,
+      share("control"),
       70,
       (n) => `${n} %`,
     );
-    report.atMost("", `beside ${what}: p99`, attacked.p99, Math.max(5 * alone.p99, 1), ms);
+    report.atMost(
+      "",
+      `beside ${what}: p99, at most 5 times that while another server is attacked`,
+      median(({ attacked }) => attacked.p99),
+      Math.max(5 * median(({ control }) => control.p99), 1),
+      ms,
+    );
   }
   const noisy = client.registerGen("big");
   let bytes = 0;
@@ -76,6 +95,6 @@ export async function neighbours(report) {
     ms,
   );
   await client.stop({ graceMs: 0 });
-  await nothing.end();
+  await another.end();
   await server.end();
 }
