@@ -64,8 +64,8 @@ export class Pressure {
 
   /** More waits for the peer than it should, so that what can wait does. */
   get isBehind(): boolean {
-    const { limits, outbox, socket } = this.#connection;
-    return outbox.blocked && socket.buffered > limits.writeQueueSoftBytes;
+    const connection = this.#connection;
+    return connection.outbox.blocked && connection.socket.buffered > connection.limits.writeQueueSoftBytes;
   }
 
   /** Bytes came, the last `partial` of which are not a whole frame. */

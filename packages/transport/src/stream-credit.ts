@@ -137,11 +137,12 @@ export class StreamCredit {
   }
 
   #grant(bytes: number, messages: number): void {
-    const { connection, id, remoteDone } = this.#stream;
-    connection.credit.release(bytes);
-    if (this.#receiving!.release(bytes, messages) && !remoteDone) {
+    const stream = this.#stream;
+    const { credit } = stream.connection;
+    credit.release(bytes);
+    if (this.#receiving!.release(bytes, messages) && !stream.remoteDone) {
       const grant = this.#receiving!.grant();
-      connection.credit.grant(id, grant.bytes, grant.messages);
+      credit.grant(stream.id, grant.bytes, grant.messages);
     }
   }
 }
