@@ -11,6 +11,7 @@ import {
   type Processor,
   ProcessorChain,
   RANDOM,
+  registered,
   runEvents,
   startParts,
   stopParts,
@@ -97,7 +98,7 @@ export class Client implements AsyncDisposable {
     });
     const { container } = options;
     const injected = <T>(token: Token<T>, fallback: () => T): T =>
-      container?.isRegistered(token, true) ? container.resolve(token) : fallback();
+      (container && registered(container, token)) ?? fallback();
     const clock = injected(CLOCK, () => systemClock);
     const secure =
       options.sslCertPath === undefined ? options.tls : { ...options.tls, ...fromFile(options.sslCertPath) };

@@ -114,6 +114,14 @@ describe("the options of a client", () => {
     expect(() => new Client({ timeout: Infinity, keepalive: false, target: [] })).not.toThrow();
   });
 
+  test("are refused for a part of the container that is none", () => {
+    const container = createContainer();
+    container.register(CODEC, { useValue: msgpack as never });
+    expect(() => new Client({ container })).toThrow(
+      refused("ERR_RAP_OPTION", "under rap.codec is a codec with the met"),
+    );
+  });
+
   test("give codec, clock and randomness from a container", async () => {
     const container = createContainer();
     const clock = new ManualClock();

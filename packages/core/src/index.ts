@@ -62,5 +62,5 @@ export {
   type Processor,
   ProcessorChain,
 } from "./processor";
-export { CLOCK, CODEC, LIMITS, LOGGER, RANDOM, type Token } from "./tokens";
+export { CLOCK, CODEC, LIMITS, LOGGER, RANDOM, registered, type Token } from "./tokens";
 export { warn } from "./warning";

@@ -23,6 +23,7 @@ import {
   type Processor,
   ProcessorChain,
   RANDOM,
+  registered,
   runEvents,
   startParts,
   stopParts,
@@ -436,7 +437,8 @@ export class Server implements AsyncDisposable, Host {
 
   /** What the container has for a token, else the default, which is then registered for services to inject. */
   #injected<T>(token: Token<T>, make: () => T): T {
-    if (this.container.isRegistered(token, true)) return this.container.resolve(token);
+    const found = registered(this.container, token);
+    if (found !== undefined) return found;
     const value = make();
     this.container.register(token, { useValue: value });
     return value;

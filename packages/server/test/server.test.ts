@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { createTestPair } from "@rap/testing";
 import { memory } from "@rap/transport";
-import { RapService, Rpc, rpc, Server, type ServerOptions } from "../src";
+import { createContainer, LIMITS, RapService, Rpc, rpc, Server, type ServerOptions } from "../src";
 
 const meant = (text: string) =>
   expect.objectContaining({ name: "TypeError", code: "ERR_RAP_OPTION", message: expect.stringContaining(text) });
@@ -85,6 +85,12 @@ describe("a value that an option cannot have is refused where it is given:", () 
     [{ logger: { info() {}, warn() {}, error() {} } }, "with the methods debug, info, warn and error, not an object"],
   ])("new Server(%j)", (options, message) => {
     expect(() => new Server(options as ServerOptions)).toThrow(meant(message));
+  });
+
+  test("a part in its container that is none", () => {
+    const container = createContainer();
+    container.register(LIMITS, { useValue: { maxInFlight: 5 } as never });
+    expect(() => new Server({ container })).toThrow(meant("what is registered under rap.limits is a whole table"));
   });
 
   test("a certificate without its key, or none", () => {
