@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { CODES, type Code, isCode } from "./code";
-import { RapError } from "./error";
+import { checkInit, RapError } from "./error";
 import { nearest } from "./nearest";
 
 /** One typed error: its code and, if it has data, the schema of it. */
@@ -80,13 +80,15 @@ function invalid(message: string): TypeError {
 function factory(reason: string, definition: ErrorDef): unknown {
   checkErrorDef(reason, definition);
   const { code, message = reason, retryAfterMs } = definition;
-  const make = (data?: unknown, init: { message?: string; cause?: unknown } = {}) =>
-    new RapError(code, init.message ?? message, {
+  const make = (data?: unknown, init: { message?: string; cause?: unknown } = {}) => {
+    checkInit(init);
+    return new RapError(code, init.message ?? message, {
       reason,
       data,
       retryAfterMs,
       ...("cause" in init && { cause: init.cause }),
     });
+  };
   const is = (value: unknown): boolean =>
     RapError.is(value, code) && value.reason === reason && accepts(definition.data, value.data);
   return Object.assign(make, { is });

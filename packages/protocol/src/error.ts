@@ -42,6 +42,7 @@ export class RapError<C extends Code = Code, D = unknown> extends Error {
   readonly maybeExecuted: boolean;
 
   constructor(code: C, message?: string, init: RapErrorInit<D> = {}) {
+    checkInit(init);
     super(message ?? code, "cause" in init ? { cause: init.cause } : undefined);
     if (!isCode(code)) throw Object.assign(new TypeError(`${String(code)} is not a code`), { code: "ERR_RAP_CODE" });
     this.code = code;
@@ -109,6 +110,13 @@ export function messageOf(value: unknown): string {
   } catch {
     return "a value that cannot be read was thrown";
   }
+}
+
+/** Throws a TypeError (`ERR_RAP_CODE`) for what is given where a record is due: a text, or the cause itself. */
+export function checkInit(init: object): void {
+  if (typeof init === "object" && init !== null && !(init instanceof Error)) return;
+  const message = "what else a RapError says is a record: { cause, data, reason, … }";
+  throw Object.assign(new TypeError(message), { code: "ERR_RAP_CODE" });
 }
 
 function metadataOf(init: MetadataInit | undefined): Metadata {

@@ -50,13 +50,13 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
 
   /** The first value of a key. */
   get(key: string): MetadataValue | undefined {
-    const name = key.toLowerCase();
+    const name = nameOf(key);
     return this.#entries.find(([each]) => each === name)?.[1];
   }
 
   /** All values of a key, in the order in which they were added. */
   getAll(key: string): readonly MetadataValue[] {
-    const name = key.toLowerCase();
+    const name = nameOf(key);
     return this.#entries.filter(([each]) => each === name).map(([, value]) => value);
   }
 
@@ -72,7 +72,7 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
 
   /** Adds a value to a key. */
   append(key: string, value: MetadataValue): this {
-    const name = key.toLowerCase();
+    const name = nameOf(key);
     if (name.length > LIMITS.metadataKeyBytes || !KEY.test(name)) {
       const limit = name.length > LIMITS.metadataKeyBytes ? "metadataKeyBytes" : undefined;
       const rule = "must be 1 to 128 characters of a-z 0-9 . _ -";
@@ -107,7 +107,7 @@ export class Metadata implements Iterable<[string, MetadataValue]> {
 
   /** Removes all values of a key; false when it had none. */
   delete(key: string): boolean {
-    const name = key.toLowerCase();
+    const name = nameOf(key);
     let kept = 0;
     for (const entry of this.#entries) {
       if (entry[0] === name) this.#cost -= entryCost(name, byteLength(entry[1]));
@@ -183,6 +183,12 @@ export function toMetadata(init: MetadataInit | undefined): Metadata | undefined
 /** Whether it is a `Metadata`, of this or another copy of the package. */
 export function isMetadata(init: MetadataInit): init is Metadata {
   return typeof (init as Partial<Metadata> | null)?.getAll === "function";
+}
+
+/** A key as it is stored. */
+function nameOf(key: string): string {
+  if (typeof key !== "string") throw invalid(`metadata key must be a string, not of type ${typeof key}`);
+  return key.toLowerCase();
 }
 
 function entryCost(key: string, size: number): number {

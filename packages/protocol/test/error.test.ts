@@ -2,6 +2,7 @@ import { inspect } from "node:util";
 import { createContext, runInContext } from "node:vm";
 import { describe, expect, jest, test } from "@jest/globals";
 import { CODES, type Code, codeFromNumber, isCode } from "../src/code";
+import { defineErrors } from "../src/define-errors";
 import { messageOf, RapError } from "../src/error";
 import { Metadata } from "../src/metadata";
 
@@ -74,6 +75,19 @@ describe("a RapError", () => {
     expect(new RapError("NOT_FOUND", "no", { metadata }).metadata).toBe(metadata);
     expect([...new RapError("NOT_FOUND", "no", { metadata: { a: "1" } }).metadata]).toEqual([["a", "1"]]);
     expect(() => new RapError("NOT_FOUND", "no", { metadata: { a: 1 } as never })).toThrow('"a" must be a string');
+  });
+
+  test("is not made with a text, or its cause, in the place of a record", () => {
+    const refused = expect.objectContaining({
+      name: "TypeError",
+      code: "ERR_RAP_CODE",
+      message: "what else a RapError says is a record: { cause, data, reason, … }",
+    });
+    const { BROKE } = defineErrors({ BROKE: { code: "ABORTED" } });
+    for (const init of ["why", 5, null, new Error("why")]) {
+      expect(() => new RapError("NOT_FOUND", "no", init as never)).toThrow(refused);
+      expect(() => BROKE(undefined, init as never)).toThrow(refused);
+    }
   });
 
   test("has what it is told", () => {

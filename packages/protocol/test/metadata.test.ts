@@ -106,6 +106,18 @@ test.each([null, 5, "a", [], [["a", "1"]], new Map([["a", "1"]]), new Set()])("%
   expect(() => toMetadata(init as never)).toThrow(refused);
 });
 
+test.each([undefined, null, 5, Symbol("key")])("%p is no key of metadata", (key) => {
+  const metadata = new Metadata();
+  const refused = expect.objectContaining({
+    code: "ERR_RAP_METADATA",
+    message: expect.stringMatching(/key must be a str/),
+  });
+  for (const use of ["get", "getAll", "has", "delete"] as const)
+    expect(() => metadata[use](key as never)).toThrow(refused);
+  expect(() => metadata.set(key as never, "1")).toThrow(refused);
+  expect(() => metadata.append(key as never, "1")).toThrow(refused);
+});
+
 describe("the limits hold where something is set", () => {
   const long = "k".repeat(LIMITS.metadataKeyBytes);
 
