@@ -25,6 +25,8 @@ const folders =
   here === import.meta.dirname ? readdirSync("packages").map((name) => join(here, "packages", name)) : [here];
 
 export default folders.flatMap((folder) => {
+  // What another branch left behind.
+  if (!existsSync(join(folder, "package.json"))) return [];
   const { exports, bin, private: unpublished } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   if (unpublished) return [];
   const files = [...Object.values(exports).map((entry) => entry.default), ...Object.values(bin ?? {})];
@@ -58,9 +60,21 @@ export default folders.flatMap((folder) => {
 function typescript(dist) {
   return {
     name: "typescript",
-    buildStart() {
+    /** Takes away what an earlier build made of sources that are gone. */
+    generateBundle(_, bundle) {
+      for (const [name, { code }] of Object.entries(bundle)) {
+        for (const [, late] of code?.matchAll(/\brequire\(["']\.\/([^"']+)["']\)/g) ?? []) {
+          const file = late.endsWith(".js") ? late : `${late}.js`;
+          if (bundle[file] === undefined) this.error(`${name} loads ${file}, which was not built`);
+        }
+      }
       if (!existsSync(dist)) return;
-      for (const file of readdirSync(dist)) if (/\.js(\.map)?$/.test(file)) rmSync(join(dist, file));
+      for (const file of readdirSync(dist)) {
+        const [, name, made] = /^(.+?)(\.js|\.d\.ts)(?:\.map)?$/.exec(file) ?? [];
+        const stale =
+          made === ".js" ? bundle[`${name}.js`] === undefined : !existsSync(join(dist, "../src", `${name}.ts`));
+        if (made !== undefined && stale) rmSync(join(dist, file));
+      }
     },
     resolveId(id, importer) {
       if (importer === undefined) return id;

@@ -1,12 +1,4 @@
-import {
-  type Container,
-  checkOptions,
-  type LifecycleEvent,
-  listOf,
-  must,
-  type OptionNames,
-  withMethods,
-} from "@rap/core";
+import { type Container, checkOptions, type LifecycleEvent, listOf, must, type OptionNames } from "@rap/core";
 import type { LimitChanges, MetadataInit } from "@rap/protocol";
 import type { TlsClientOptions, Transport } from "@rap/transport";
 
@@ -15,7 +7,7 @@ export interface ClientOptions {
   target?: string | readonly string[];
   /** TLS to every `host:port`, with Node's own option names. The host's name is verified. Minimum TLS 1.2. */
   tls?: TlsClientOptions;
-  /** File of the certificate to trust, instead of `tls`. */
+  /** File of the certificate to trust, beside or instead of `tls`, whose `ca` it replaces. */
   sslCertPath?: string;
   /** Run before the client connects; one that throws keeps it from starting. */
   startEvents?: readonly LifecycleEvent[];
@@ -49,6 +41,11 @@ export interface ClientOptions {
 
 const addresses = listOf("name", "an address, or a list of them");
 
+const transport = must("a transport with a scheme and the method dial", (value) => {
+  const { scheme, dial } = (value ?? {}) as Partial<Transport>;
+  return typeof scheme === "string" && typeof dial === "function";
+});
+
 const CLIENT_OPTIONS: OptionNames<ClientOptions & PlannedClientOptions> = {
   target: (value, what) => {
     if (typeof value !== "string") addresses(value, what);
@@ -68,7 +65,7 @@ const CLIENT_OPTIONS: OptionNames<ClientOptions & PlannedClientOptions> = {
   reconnect: (value) => checkOptions("reconnect", value as object, { initial: "time", max: "time" }),
   metadata: true,
   limits: "object",
-  transports: listOf(withMethods("a transport", "dial")),
+  transports: listOf(transport),
   container: "container",
   balancer: "planned",
   pool: "planned",

@@ -2,12 +2,13 @@ import {
   addEvents,
   CLOCK,
   CODEC,
-  checkInTime,
   checkOptions,
   given,
+  isPort,
   type LifecycleEvent,
   lifecycleEvents,
   loadError,
+  must,
   type Processor,
   ProcessorChain,
   RANDOM,
@@ -144,11 +145,10 @@ export class Client implements AsyncDisposable {
    * host, or no port from 1 to 65535.
    */
   addConn(host: string, port: number, options: { weight?: number } = {}): this {
-    checkOptions("addConn()", options, { weight: "planned" });
+    checkOptions("addConn()", options, { weight: equal });
     if (typeof host !== "string") throw invalid("ERR_RAP_ADDRESS", `a host is a text, not ${given(host)}`);
-    if (!(Number.isInteger(port) && port >= 1 && port <= 65_535)) {
+    if (!isPort(port, 1))
       throw invalid("ERR_RAP_ADDRESS", `a port is a whole number from 1 to 65535, not ${given(port)}`);
-    }
     const scheme = this.#secure ? "tls" : "tcp";
     this.#add(`${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`);
     return this;
@@ -178,7 +178,7 @@ export class Client implements AsyncDisposable {
    * share the first one's end.
    */
   stop(options: { graceMs?: number } = {}): Promise<void> {
-    checkOptions("stop()", options, { graceMs: "wait" });
+    checkOptions("stop()", options, { graceMs: "left" });
     this.#stopping ??= this.#stop(options.graceMs ?? this.#core.limits.abortGrace);
     return this.#stopping;
   }
@@ -193,11 +193,7 @@ export class Client implements AsyncDisposable {
    */
   loadProcessor(list: readonly Processor[]): this {
     if (!Array.isArray(list)) throw loadError(`loadProcessor() takes a list of processors, not ${given(list)}`);
-    const fresh = this.#pool.idle;
-    for (const processor of list) {
-      checkInTime(processor, !fresh);
-      this.#processors.load(processor, fresh);
-    }
+    this.#processors.load(list, this.#pool.idle);
     this.#core.processors = this.#processors.active;
     this.#core.secure = this.#processors.secure;
     return this;
@@ -323,7 +319,7 @@ export class Client implements AsyncDisposable {
 
   /**
    * Calls back at an event of a connection; dispose what it returns to stop that. Throws a TypeError for an event that
-   * does not exist, or (`resolve`) is not built yet.
+   * does not exist; `resolve` never comes yet.
    */
   on(event: ClientEvent, listener: (event: unknown) => void): Disposable {
     const listeners = this.#listeners.get(event);
@@ -370,6 +366,9 @@ export class Client implements AsyncDisposable {
   }
 
   #add(address: string): void {
+    const own = this.#transports.get(address.slice(0, address.indexOf(":")));
+    // A scheme that is not ours is known to its transport alone.
+    if (own !== undefined && !KNOWN.includes(own.scheme)) return this.#pool.add(own, address);
     const parsed = parseAddress(address);
     const transport = this.#transports.get(parsed.scheme);
     if (transport === undefined)
@@ -389,8 +388,12 @@ export class Client implements AsyncDisposable {
   }
 }
 
+/** Schemes of addresses that `parseAddress` reads. */
+const KNOWN: readonly string[] = ["tcp", "tls", "unix", "memory"];
+/** What is so until servers can have weights. */
+const equal = must("1, as calls are spread evenly", (value) => value === 1);
+
 function noEvent(event: string): TypeError {
-  if (event === "resolve") return loadError('a client cannot have the event "resolve" yet: it is not built');
   const shown = typeof event === "string" ? JSON.stringify(event.slice(0, 64)) : given(event);
   return loadError(`a client has no event ${shown}: it has ${CLIENT_EVENTS.join(", ")}`);
 }

@@ -7,9 +7,9 @@ import type { Target } from "./target";
 export interface OutgoingCall {
   readonly method: string;
   readonly group: string;
-  /** By position; none where `named` is there. */
+  /** By position; none where `named` is there, unless an interceptor puts some here: then those are sent. */
   args: readonly unknown[];
-  /** By name, where they were given so: then these are sent. */
+  /** By name, where they were given so. */
   named?: Readonly<Record<string, unknown>> | undefined;
   options: CallOptions;
   readonly attempt: number;
@@ -32,15 +32,20 @@ export function intercept(
   const options: CallOptions = { ...target.options };
   const { metadata } = options;
   if (metadata !== undefined && Symbol.iterator in metadata) options.metadata = recordOf(metadata);
+  const byName = isByName(args);
+  const positional: readonly unknown[] = byName ? [] : args;
   const run = async (index: number, call: OutgoingCall): Promise<unknown> => {
     const interceptor = list[index];
     if (interceptor === undefined) {
-      return send({ ...target, options: mergeOptions({}, call.options) }, call.named ?? call.args);
+      const changed = call.args !== positional;
+      return send(
+        { ...target, options: mergeOptions({}, call.options) },
+        changed ? call.args : (call.named ?? call.args),
+      );
     }
     return interceptor(call, (changed = call) => run(index + 1, changed));
   };
-  const byName = isByName(args);
-  return run(0, { method: name, group, args: byName ? [] : args, ...(byName && { named: args }), options, attempt: 1 });
+  return run(0, { method: name, group, args: positional, ...(byName && { named: args }), options, attempt: 1 });
 }
 
 function isByName(args: CallArguments): args is Readonly<Record<string, unknown>> {

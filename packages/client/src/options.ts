@@ -41,7 +41,7 @@ type PlannedOptions = { hedge?: unknown; idempotencyKey?: unknown; affinity?: un
 /** All options of a call. A timeout of which nothing is left is a call that fails. */
 export const CALL_OPTIONS: OptionNames<CallOptions & PlannedOptions> = {
   signal: "signal",
-  timeout: must("a number of milliseconds", (value) => typeof value === "number" && !Number.isNaN(value)),
+  timeout: "left",
   metadata: must("a record of texts, or a Metadata", (value) => {
     return typeof value === "object" && value !== null && (!(Symbol.iterator in value) || "getAll" in value);
   }),

@@ -25,7 +25,8 @@ import { WaitingCalls } from "./waiting-calls";
  */
 const PATIENCE = 250;
 
-export const CLIENT_EVENTS = ["connect", "disconnect", "reconnect", "goaway"] as const;
+/** `resolve` is for addresses that are looked up: nothing does that yet, so it never comes. */
+export const CLIENT_EVENTS = ["connect", "disconnect", "reconnect", "goaway", "resolve"] as const;
 
 export type ClientEvent = (typeof CLIENT_EVENTS)[number];
 

@@ -71,7 +71,11 @@ describe("the options of a client", () => {
     [{ reconnect: { max: 0 } }, "ERR_RAP_OPTION", "max of reconnect"],
     [{ limits: [] as never }, "ERR_RAP_OPTION", "limits of Client is an object, not a list"],
     [{ transports: {} as never }, "ERR_RAP_OPTION", "transports of Client is a list, not an object"],
-    [{ transports: [{}] as never }, "ERR_RAP_OPTION", "is a transport with the method dial, not an object"],
+    [
+      { transports: [{}] as never },
+      "ERR_RAP_OPTION",
+      "is a transport with a scheme and the method dial, not an object",
+    ],
     [{ container: {} as never }, "ERR_RAP_OPTION", "container of Client is a container with the methods resolve"],
     [{ startEvents: [5] as never }, "ERR_RAP_LOAD", "events are a list of functions, and entry 0 is 5"],
     [{ limits: { nope: 1 } as never }, "ERR_RAP_LIMIT", 'no limit called "nope"'],
@@ -90,7 +94,7 @@ describe("the options of a client", () => {
     expect(() => new Client().addConn(host, port)).toThrow(refused("ERR_RAP_ADDRESS", "is not a valid address"));
   });
 
-  test.each([0, -1, 65_536, 1.5, NaN, undefined, null, "9000", ""])("a port that is none: %p", (port) => {
+  test.each([0, -1, 65_536, 1.5, NaN, undefined, null, "9e3", "65536", ""])("a port that is none: %p", (port) => {
     const message = "a port is a whole number from 1 to 65535, not ";
     expect(() => new Client().addConn("localhost", port as number)).toThrow(refused("ERR_RAP_ADDRESS", message));
   });

@@ -383,7 +383,7 @@ export class StreamChannel<In, Out> implements Channel<In, Out> {
 }
 
 const SENT = Promise.resolve();
-const READ_OPTIONS: OptionNames<ReadOptions> = { signal: "signal", timeout: "wait" };
+const READ_OPTIONS: OptionNames<ReadOptions> = { signal: "signal", timeout: "left" };
 const WRITE_OPTIONS: OptionNames<WriteOptions> = { metadata: true, signal: "signal" };
 
 function bodyOf<T>(message: Message<T>): T {

@@ -51,7 +51,17 @@ export {
   runMessageMiddleware,
 } from "./middleware";
 export { checkOption, checkOptions, type OptionNames } from "./option-names";
-export { type Check, given, listOf, must, oneOf, optionError, wholeNumber, withMethods } from "./option-values";
+export {
+  type Check,
+  given,
+  isPort,
+  listOf,
+  must,
+  oneOf,
+  optionError,
+  wholeNumber,
+  withMethods,
+} from "./option-values";
 export { PrivateFunctions } from "./private-functions";
 export {
   type Envelope,

@@ -67,7 +67,8 @@ export function checkMiddleware(middleware: ConnMiddleware | MessageMiddleware):
   const { kind, dispatch } = (middleware ?? {}) as Partial<ConnMiddleware>;
   checkDispatch(dispatch, "a middleware has a dispatch function");
   if (kind !== "conn" && kind !== "message") throw loadError(`a middleware's kind is "conn" or "message"`);
-  checkHooks("a middleware", middleware as object as Record<string, unknown>, ["filter", "onStart", "onStop"]);
+  const hooks = kind === "conn" ? ["filter", "onStart", "onStop"] : ["onStart", "onStop"];
+  checkHooks("a middleware", middleware as object as Record<string, unknown>, hooks);
 }
 
 function checkDispatch(dispatch: unknown, message: string): void {

@@ -15,6 +15,12 @@ export function wholeNumber(least: number, most = Number.POSITIVE_INFINITY): Che
   return must(`a whole number ${range}`, accepts);
 }
 
+/** Whether it is a port, also as a text: that is what a program's environment and arguments are. */
+export function isPort(value: unknown, least: 0 | 1): boolean {
+  const port = typeof value === "string" && /^\d{1,5}$/.test(value) ? Number(value) : value;
+  return Number.isInteger(port) && Number(port) >= least && Number(port) <= 65_535;
+}
+
 /** One of some words; one that is wrong is shown, as it is no secret. */
 export function oneOf(...words: readonly string[]): Check {
   const allowed = words.map((word) => JSON.stringify(word)).join(" or ");
@@ -62,6 +68,8 @@ export const VALUES = {
   time: must("a positive number of milliseconds", (value) => isNumber(value) && value > 0),
   /** The same, or not at all. */
   wait: must("0 or more milliseconds", (value) => isNumber(value) && value >= 0),
+  /** What is left of a time: when that is less than nothing, it is over. */
+  left: must("a number of milliseconds", (value) => isNumber(value) && !Number.isNaN(value)),
   signal: must("an AbortSignal", (value) => {
     const signal = value as Partial<AbortSignal> | null;
     return typeof signal?.addEventListener === "function" && typeof signal.aborted === "boolean";

@@ -35,8 +35,8 @@ export function processorCompliance(name: string, setup: ProcessorSetup): void {
       const [near, far] = [setup.client(), setup.server()];
       await near.onStart?.();
       await far.onStart?.(testHost());
-      client.load(near, true);
-      server.load(far, true);
+      client.load([near], true);
+      server.load([far], true);
       return { client, server };
     }
 

@@ -1,6 +1,6 @@
 import type { Awaitable, CallKind, Codec, Metadata, RapError, SecureLayer } from "@rap/protocol";
 import type { Host } from "./host";
-import { checkHooks, loadError } from "./lifecycle";
+import { checkHooks, checkInTime, loadError } from "./lifecycle";
 import { given } from "./option-values";
 import { warn } from "./warning";
 
@@ -70,21 +70,29 @@ export class ProcessorChain {
   }
 
   /**
-   * Adds to those that are loaded already. Throws a TypeError for one that is loaded or is none, and for one that makes
-   * connections secure when there may be some already (`fresh` is false): those would stay as they are.
+   * Adds to those that are loaded already, all of the list or, when one cannot be, none. Throws a TypeError for one that
+   * is loaded or is none, for one that makes connections secure when there may be some already (`fresh` is false), as
+   * those would stay as they are, and then for one with an `onStart`, as it would not be called.
    */
-  load(processor: Processor, fresh: boolean): void {
-    checkProcessor(processor);
-    if (this.#list.includes(processor)) throw loadError("a processor is loaded already");
-    if (processor.secure !== undefined && this.secure !== undefined) {
-      throw loadError("a processor that makes connections secure is loaded already");
+  load(list: readonly Processor[], fresh: boolean): void {
+    const all = [...this.#list];
+    for (const processor of list) {
+      checkProcessor(processor);
+      checkInTime(processor, !fresh);
+      if (all.includes(processor)) throw loadError("a processor is loaded already");
+      if (processor.secure !== undefined && all.some(({ secure }) => secure !== undefined)) {
+        throw loadError("a processor that makes connections secure is loaded already");
+      }
+      if (processor.secure !== undefined && !fresh) {
+        throw loadError("a processor that makes connections secure is loaded before the start");
+      }
+      all.push(processor);
     }
-    if (processor.secure !== undefined && !fresh) {
-      throw loadError("a processor that makes connections secure is loaded before the start");
+    for (const processor of list) {
+      this.#list.push(processor);
+      this.#watchesMessages ||= processor.onRequest !== undefined || processor.onResponse !== undefined;
+      this.#watchesCalls ||= processor.onContextEnter !== undefined || processor.onContextExit !== undefined;
     }
-    this.#list.push(processor);
-    this.#watchesMessages ||= processor.onRequest !== undefined || processor.onResponse !== undefined;
-    this.#watchesCalls ||= processor.onContextEnter !== undefined || processor.onContextExit !== undefined;
   }
 
   /** What makes connections secure, if one of the processors does. */
@@ -267,7 +275,9 @@ function checkProcessor(processor: Processor): void {
   if (secure !== undefined && (typeof secure?.offer !== "function" || typeof secure.answer !== "function")) {
     throw loadError("secure of a processor has the methods offer and answer");
   }
-  if (kind === undefined && secure === undefined && HOOKS.every((name) => processor[name] === undefined)) {
+  // An empty record says that it does nothing; what has none of the names was meant to do something.
+  const empty = Object.getPrototypeOf(processor) === Object.prototype && Object.keys(processor).length === 0;
+  if (!empty && kind === undefined && secure === undefined && HOOKS.every((name) => processor[name] === undefined)) {
     throw loadError(`a processor has one of ${HOOKS.join(", ")}`);
   }
 }

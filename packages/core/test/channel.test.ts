@@ -130,7 +130,7 @@ describe("read", () => {
   test.each([
     [null, "the options of read() are a record, not null"],
     [{ timeOut: 5 }, 'read() has no option "timeOut": did you mean "timeout"?'],
-    [{ timeout: "5" }, "timeout of read() is 0 or more milliseconds, not a string"],
+    [{ timeout: "5" }, "timeout of read() is a number of milliseconds, not a string"],
     [{ timeout: NaN }, "not NaN"],
     [{ signal: new AbortController() }, "signal of read() is an AbortSignal, not an object"],
   ])("refuses %p, and what comes is for the next reader", async (options, message) => {

@@ -1,4 +1,4 @@
-import { checkOptions, defaultLogger, type Logger, type OptionNames, oneOf, withMethods } from "@rap/core";
+import { checkOptions, defaultLogger, type Logger, type OptionNames, oneOf, wholeNumber, withMethods } from "@rap/core";
 import { type Clock, messageOf, type Random, randomId, systemClock, systemRandom, type Timer } from "@rap/protocol";
 import type { ConnStore, Taken, Usage } from "./conn-store";
 
@@ -27,7 +27,7 @@ export interface RedisConnStoreOptions {
 
 const OPTIONS: OptionNames<RedisConnStoreOptions> = {
   prefix: "name",
-  lease: "time",
+  lease: wholeNumber(1),
   timeout: "time",
   whenUnreachable: oneOf("refuse", "countAlone"),
   logger: "logger",

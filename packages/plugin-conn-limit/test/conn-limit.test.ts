@@ -254,6 +254,6 @@ test("an option that does not exist, or a value that it cannot have, is refused 
     refused('whenUnreachable of RedisConnStore is "refuse" or "countAlone", not "countalone"'),
   );
   expect(() => new RedisConnStore(redis, { lease: 0 })).toThrow(
-    refused("lease of RedisConnStore is a positive number"),
+    refused("lease of RedisConnStore is a whole number of at least 1"),
   );
 });

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import {
   checkOptions,
+  given,
   type Host,
   type Logger,
   type OptionNames,
@@ -62,13 +63,12 @@ export class ServerCryptoProcessor implements Processor {
   #logger: Logger | undefined;
 
   /**
-   * `keys` by their ids: one or more, as without any nobody could connect. Throws a TypeError or RangeError for a bad
-   * argument.
+   * `keys` by their ids; more can be added to the `keyring`, also with a time in which they are valid. Throws a TypeError
+   * or RangeError for a bad argument.
    */
   constructor(keys: Readonly<Record<string, Key>>, options: ServerCryptoOptions = {}) {
     checkOptions("ServerCryptoProcessor", options, OPTIONS);
     this.#add(keys);
-    if (this.keyring.ids().length === 0) throw keyError("ServerCryptoProcessor needs a key: { demo_id: key }");
     this.#freshness = new Freshness(options);
     this.#suites = suitesOf(options.suites);
     this.#rekey = rekeyLimits(options.rekey);
@@ -97,6 +97,8 @@ export class ServerCryptoProcessor implements Processor {
   onStart(host?: Host): void {
     if (host === undefined) throw sideError();
     this.#logger = host.logger;
+    if (this.keyring.ids().length === 0)
+      host.logger.warn({}, "ServerCryptoProcessor has no key yet: nobody can connect");
     this.#functions.register(host);
   }
 
@@ -117,13 +119,23 @@ export class ServerCryptoProcessor implements Processor {
       const suite = offer.suites.find((each) => this.#suites.includes(each));
       const refusal = this.#whyRefused(offer, key, genuine, suite, binding);
       if (refusal !== undefined || suite === undefined) throw new Error(refusal);
-      const admitted: unknown = await this.#freshness.admit(key.id, offer.random, offer.time);
-      // A Set has an `add` as well, and what that gives would let every nonce through.
-      if (typeof admitted !== "boolean") throw new Error("the nonce store answers something else than true or false");
-      if (!admitted) throw new Error("it was here before");
+      if (!(await this.#admit(key, offer))) throw new Error("it was here before");
       return this.#accept(key, suite, offer, bytes, offer.bound ? binding : undefined);
     } catch (error) {
       this.#logger?.debug({ reason: messageOf(error) }, "a client was refused");
+      throw error;
+    }
+  }
+
+  /** Whether an offer is new. A store that cannot say is the operator's trouble, and is not only logged for who looks closely. */
+  async #admit(key: KnownKey, offer: Offer): Promise<boolean> {
+    try {
+      const admitted: unknown = await this.#freshness.admit(key.id, offer.random, offer.time);
+      // A Set has an `add` as well, and what that gives would let every nonce through.
+      if (typeof admitted !== "boolean") throw new TypeError(`add() gave ${given(admitted)} instead of true or false`);
+      return admitted;
+    } catch (error) {
+      this.#logger?.error({ err: error }, "the nonce store of ServerCryptoProcessor failed");
       throw error;
     }
   }

@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { CODES, type Code, isCode } from "./code";
-import { checkInit, RapError } from "./error";
+import { initOf, RapError } from "./error";
 import { nearest } from "./nearest";
 
 /** One typed error: its code and, if it has data, the schema of it. */
@@ -54,10 +54,13 @@ export function checkErrorDef(reason: string, definition: ErrorDef): void {
     throw invalid(`${reason} is defined by a record with a code: { code: "NOT_FOUND" }`);
   }
   for (const name of Object.keys(definition)) {
-    if (NAMES.includes(name)) continue;
-    const meant = nearest(name, NAMES);
-    const hint = meant === undefined ? `it has ${NAMES.join(", ")}` : `did you mean "${meant}"?`;
-    throw invalid(`the definition of ${reason} has no ${JSON.stringify(name.slice(0, 64))}: ${hint}`);
+    // What else is in it may be the program's own; a name that is nearly one of these is not.
+    const meant = NAMES.includes(name) ? undefined : nearest(name, NAMES);
+    if (meant !== undefined) {
+      throw invalid(
+        `the definition of ${reason} has no ${JSON.stringify(name.slice(0, 64))}: did you mean "${meant}"?`,
+      );
+    }
   }
   const { code, data, message, retryAfterMs } = definition;
   if (!isCode(code))
@@ -81,13 +84,9 @@ function factory(reason: string, definition: ErrorDef): unknown {
   checkErrorDef(reason, definition);
   const { code, message = reason, retryAfterMs } = definition;
   const make = (data?: unknown, init: { message?: string; cause?: unknown } = {}) => {
-    checkInit(init);
-    return new RapError(code, init.message ?? message, {
-      reason,
-      data,
-      retryAfterMs,
-      ...("cause" in init && { cause: init.cause }),
-    });
+    const { cause, message: own } =
+      init instanceof Error ? { cause: init, message: undefined } : (initOf(init) as typeof init);
+    return new RapError(code, own ?? message, { reason, data, retryAfterMs, ...(cause !== undefined && { cause }) });
   };
   const is = (value: unknown): boolean =>
     RapError.is(value, code) && value.reason === reason && accepts(definition.data, value.data);

@@ -41,18 +41,19 @@ export class RapError<C extends Code = Code, D = unknown> extends Error {
   /** Whether the handler may have run: false only where it provably never started, so that a retry is safe. */
   readonly maybeExecuted: boolean;
 
-  constructor(code: C, message?: string, init: RapErrorInit<D> = {}) {
-    checkInit(init);
-    super(message ?? code, "cause" in init ? { cause: init.cause } : undefined);
+  /** `init` may also be what was caught: a `RapError` gives all that it says, any other error is the cause. */
+  constructor(code: C, message?: string, init: RapErrorInit<D> | Error = {}) {
+    const given = initOf<D>(init);
+    super(message ?? code, "cause" in given ? { cause: given.cause } : undefined);
     if (!isCode(code)) throw Object.assign(new TypeError(`${String(code)} is not a code`), { code: "ERR_RAP_CODE" });
     this.code = code;
-    this.reason = init.reason;
-    this.data = init.data as D;
-    this.details = init.details ?? [];
-    this.retryAfterMs = init.retryAfterMs;
-    this.metadata = metadataOf(init.metadata);
-    this.origin = init.origin ?? "local";
-    this.maybeExecuted = init.maybeExecuted ?? true;
+    this.reason = given.reason;
+    this.data = given.data as D;
+    this.details = given.details ?? [];
+    this.retryAfterMs = given.retryAfterMs;
+    this.metadata = metadataOf(given.metadata);
+    this.origin = given.origin ?? "local";
+    this.maybeExecuted = given.maybeExecuted ?? true;
   }
 
   /** The same as `retryAfterMs`. */
@@ -112,11 +113,16 @@ export function messageOf(value: unknown): string {
   }
 }
 
-/** Throws a TypeError (`ERR_RAP_CODE`) for what is given where a record is due: a text, or the cause itself. */
-export function checkInit(init: object): void {
-  if (typeof init === "object" && init !== null && !(init instanceof Error)) return;
-  const message = "what else a RapError says is a record: { cause, data, reason, … }";
-  throw Object.assign(new TypeError(message), { code: "ERR_RAP_CODE" });
+/**
+ * What an error is told beside its message: a record, or an error that was caught. Throws a TypeError (`ERR_RAP_CODE`)
+ * for anything else, such as a text.
+ */
+export function initOf<D>(init: RapErrorInit<D> | Error): RapErrorInit<D> {
+  if (typeof init !== "object" || init === null) {
+    const message = "what else a RapError says is a record: { cause, data, reason, … }";
+    throw Object.assign(new TypeError(message), { code: "ERR_RAP_CODE" });
+  }
+  return init instanceof Error && !RapError.is(init) ? { cause: init } : (init as RapErrorInit<D>);
 }
 
 function metadataOf(init: MetadataInit | undefined): Metadata {

@@ -77,17 +77,38 @@ describe("a RapError", () => {
     expect(() => new RapError("NOT_FOUND", "no", { metadata: { a: 1 } as never })).toThrow('"a" must be a string');
   });
 
-  test("is not made with a text, or its cause, in the place of a record", () => {
+  test("is not made with a text in the place of a record", () => {
     const refused = expect.objectContaining({
       name: "TypeError",
       code: "ERR_RAP_CODE",
       message: "what else a RapError says is a record: { cause, data, reason, … }",
     });
     const { BROKE } = defineErrors({ BROKE: { code: "ABORTED" } });
-    for (const init of ["why", 5, null, new Error("why")]) {
+    for (const init of ["why", 5, null]) {
       expect(() => new RapError("NOT_FOUND", "no", init as never)).toThrow(refused);
       expect(() => BROKE(undefined, init as never)).toThrow(refused);
     }
+  });
+
+  test("may be given what was caught: a RapError says all that it said, any other error is the cause", () => {
+    const { BROKE } = defineErrors({ BROKE: { code: "ABORTED" } });
+    const why = new Error("why", { cause: "else" });
+    for (const error of [new RapError("NOT_FOUND", "no", why), BROKE(undefined, why)]) {
+      expect(error).toMatchObject({ cause: why, maybeExecuted: true, retryAfterMs: undefined });
+    }
+    const metadata = new Metadata({ a: "1" });
+    const said = {
+      reason: "R",
+      data: 1,
+      details: [2],
+      retryAfterMs: 3,
+      metadata,
+      origin: "remote",
+      maybeExecuted: false,
+    } as const;
+    const caught = new RapError("NOT_FOUND", "no", { ...said, cause: why });
+    const wrapped = new RapError(caught.code, `while paying: ${caught.message}`, caught);
+    expect(wrapped).toMatchObject({ code: "NOT_FOUND", message: "while paying: no", ...said, cause: why });
   });
 
   test("has what it is told", () => {

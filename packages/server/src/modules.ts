@@ -40,7 +40,7 @@ export class Modules {
 
   /** Throws a TypeError with code `ERR_RAP_OPTION` for a folder that is not there. */
   constructor(options: LoadOptions) {
-    checkOptions("load", options, { folders: listOf("name") });
+    checkOptions("load", options, { folders: listOf("name", "a list of folders") });
     const { folders = [] } = options;
     if (folders.length === 0) throw optionError("load needs folders: { folders: [path] }");
     this.#realRoots = folders.map(realFolder);

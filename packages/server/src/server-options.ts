@@ -1,14 +1,15 @@
-import { constants } from "node:os";
 import {
+  type Check,
   type Container,
   checkOptions,
+  given,
+  isPort,
   type LifecycleEvent,
   type Logger,
   listOf,
   must,
   type OptionNames,
   optionError,
-  wholeNumber,
   withMethods,
 } from "@rap/core";
 import type { LimitChanges } from "@rap/protocol";
@@ -25,9 +26,9 @@ export interface ServerOptions {
   path?: string;
   /** Serves TLS, with Node's own option names; `requestCert` and `ca` make it mutual. Minimum TLS 1.2. */
   tls?: TlsServerOptions;
-  /** File of the certificate chain, instead of `tls`. */
+  /** File of the certificate chain, beside or instead of `tls`, whose own it replaces. */
   sslCertPath?: string;
-  /** File of the private key, instead of `tls`. */
+  /** File of the private key, likewise. */
   sslKeyPath?: string;
   /** Run before the server listens; one that throws keeps it from starting. */
   startEvents?: readonly LifecycleEvent[];
@@ -71,15 +72,16 @@ export interface ListenOptions {
 }
 
 /** A port to listen on. */
-const port = wholeNumber(0, 65_535);
+const port = must("a whole number from 0 to 65535", (value) => isPort(value, 0));
 
-/** Those that a process can be told of. */
-const SIGNALS = Object.keys(constants.signals).filter((name) => name !== "SIGKILL" && name !== "SIGSTOP");
+/** Also those that only other platforms have, as a program may be for several. */
+const signal: Check = (value, what) => {
+  if (/^SIG(?!KILL$|STOP$)[A-Z0-9]{2,}$/.test(String(value))) return;
+  const shown = typeof value === "string" ? JSON.stringify(value.slice(0, 32)) : given(value);
+  throw optionError(`${what} is a signal that a process can listen to, not ${shown}`);
+};
 
-const signals = listOf(
-  must("a signal that a process can listen to", (value) => SIGNALS.includes(value as string)),
-  "a list of signals, or false",
-);
+const signals = listOf(signal, "a list of signals, or false");
 
 const SERVER_OPTIONS: OptionNames<ServerOptions> = {
   host: "name",

@@ -202,6 +202,7 @@ export class Server implements AsyncDisposable, Host {
    */
   loadMiddleware(list: readonly (ConnMiddleware | MessageMiddleware)[]): this {
     if (!Array.isArray(list)) throw loadError(`loadMiddleware() takes a list of middleware, not ${given(list)}`);
+    this.#check(list);
     for (const middleware of list) this.#load(middleware);
     return this;
   }
@@ -212,11 +213,8 @@ export class Server implements AsyncDisposable, Host {
    */
   loadProcessor(list: readonly Processor[]): this {
     if (!Array.isArray(list)) throw loadError(`loadProcessor() takes a list of processors, not ${given(list)}`);
-    for (const processor of list) {
-      checkInTime(processor, this.#state !== "idle");
-      this.#processors.load(processor, this.#state === "idle");
-      this.#parts.push(processor);
-    }
+    this.#processors.load(list, this.#state === "idle");
+    this.#parts.push(...list);
     this.#core.processors = this.#processors.active;
     this.#core.secure = this.#processors.secure;
     return this;
@@ -225,7 +223,9 @@ export class Server implements AsyncDisposable, Host {
   /** Adds middleware and processors alike. */
   use(...list: (ConnMiddleware | MessageMiddleware | Processor)[]): this {
     for (const part of list) {
-      if (typeof part === "object" && part !== null && "dispatch" in part) this.#load(part);
+      if (typeof part === "function")
+        throw loadError("use() takes a function in messageMiddleware() or connMiddleware()");
+      if (isMiddleware(part)) this.loadMiddleware([part]);
       else this.loadProcessor([part]);
     }
     return this;
@@ -332,7 +332,7 @@ export class Server implements AsyncDisposable, Host {
    * `drainTimeout`), aborts the rest with UNAVAILABLE, closes. Always resolves; later calls share the first one's end.
    */
   shutdown(options: { graceMs?: number; signal?: AbortSignal } = {}): Promise<void> {
-    checkOptions("shutdown()", options, { graceMs: "wait", signal: "signal" });
+    checkOptions("shutdown()", options, { graceMs: "left", signal: "signal" });
     this.#stopping ??= this.#stop(options);
     return this.#stopping;
   }
@@ -421,10 +421,16 @@ export class Server implements AsyncDisposable, Host {
     this.#logger.error({ err: error }, "a lifecycle event failed");
   };
 
+  /** Throws for a list of which one cannot be loaded, so that none is. */
+  #check(list: readonly (ConnMiddleware | MessageMiddleware)[]): void {
+    for (const [index, part] of list.entries()) {
+      checkMiddleware(part);
+      if (this.#parts.includes(part) || list.indexOf(part) < index) throw loadError("a middleware is loaded already");
+      checkInTime(part, this.#state !== "idle");
+    }
+  }
+
   #load(part: ConnMiddleware | MessageMiddleware): void {
-    checkMiddleware(part);
-    if (this.#parts.includes(part)) throw loadError("a middleware is loaded already");
-    checkInTime(part, this.#state !== "idle");
     if (part.kind === "conn") this.#connMiddleware.push(part);
     else this.#messageMiddleware.push(part);
     this.#parts.push(part);
@@ -449,4 +455,11 @@ const INFO = "rap-js/0.1.0";
 
 function stateError(message: string): Error {
   return Object.assign(new Error(message), { code: "ERR_RAP_STATE" });
+}
+
+function isMiddleware(
+  part: ConnMiddleware | MessageMiddleware | Processor,
+): part is ConnMiddleware | MessageMiddleware {
+  if (typeof part !== "object" || part === null) return false;
+  return "dispatch" in part || ["conn", "message"].includes(String(part.kind));
 }

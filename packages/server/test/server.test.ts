@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { createTestPair } from "@rap/testing";
 import { memory } from "@rap/transport";
-import { createContainer, LIMITS, RapService, Rpc, rpc, Server, type ServerOptions } from "../src";
+import { createContainer, LIMITS, messageMiddleware, RapService, Rpc, rpc, Server, type ServerOptions } from "../src";
 
 const meant = (text: string) =>
   expect.objectContaining({ name: "TypeError", code: "ERR_RAP_OPTION", message: expect.stringContaining(text) });
@@ -57,7 +57,7 @@ describe("a value that an option cannot have is refused where it is given:", () 
   test.each<[object, string]>([
     [{ exposeErrors: "false" }, "exposeErrors of Server is a boolean, not a string"],
     [{ host: "" }, "the option host of Server is a text that is not empty, not a string"],
-    [{ port: "9000" }, "the option port of Server is a whole number from 0 to 65535, not a string"],
+    [{ port: "9e3" }, "the option port of Server is a whole number from 0 to 65535, not a string"],
     [{ port: 65_536 }, "port of Server is a whole number from 0 to 65535, not 65536"],
     [{ port: null }, "not null"],
     [{ tls: true }, "tls of Server is an object, not true"],
@@ -72,7 +72,7 @@ describe("a value that an option cannot have is refused where it is given:", () 
     [{ signals: ["SIGKILL"] }, "entry 0 of the option signals of Server is a signal"],
     [{ workers: { maxThreads: 0 } }, "maxThreads of workers is a whole number of at least 1, not 0"],
     [{ workers: { idleTimeout: Number.NaN } }, "idleTimeout of workers is 0 or more milliseconds, not NaN"],
-    [{ load: { folders: "." } }, "folders of load is a list, not a string"],
+    [{ load: { folders: "." } }, "folders of load is a list of folders, not a string"],
     [{ load: { folders: [""] } }, "entry 0 of the option folders of load is a text that is not empty"],
     [
       { container: {} },
@@ -123,15 +123,46 @@ describe("a value that an option cannot have is refused where it is given:", () 
     );
     expect(server.state).toBe("idle");
     expect(() => server.shutdown({ grace: 5 } as object)).toThrow(meant('did you mean "graceMs"?'));
-    expect(() => server.shutdown({ graceMs: Number.NaN })).toThrow(meant("graceMs of shutdown() is 0 or more"));
+    expect(() => server.shutdown({ graceMs: Number.NaN })).toThrow(
+      meant("graceMs of shutdown() is a number of milliseconds"),
+    );
     expect(() => server.shutdown({ signal: {} } as object)).toThrow(meant("signal of shutdown() is an AbortSignal"));
     expect(() => server.setHealth(undefined as never, "SERVING")).toThrow(
       meant("the service of setHealth() is a text"),
     );
     expect(() => server.setHealth("", "UP" as never)).toThrow(meant('is "SERVING" or "NOT_SERVING", not "UP"'));
     expect(() => server.register({ f: () => 1 }, { private: "yes" } as object)).toThrow(meant("private of register()"));
+    expect(() => server.use((async () => 1) as never)).toThrow("messageMiddleware() or connMiddleware()");
+    expect(() => server.use({ kind: "message", dispach() {} } as never)).toThrow(
+      "a middleware has a dispatch function",
+    );
     expect(() => server.use(3 as never)).toThrow(expect.objectContaining({ code: "ERR_RAP_LOAD" }));
   });
+});
+
+test("a port may be a text, and a signal one of another platform", async () => {
+  await using server = new Server({ port: "0" as never, signals: ["SIGINT", "SIGBREAK"] });
+  expect((await server.listen()).port).toBeGreaterThan(0);
+});
+
+test("a time of which nothing is left is over", async () => {
+  const server = new Server({ port: 0 });
+  await server.listen();
+  await server.shutdown({ graceMs: -5 });
+  expect(server.state).toBe("stopped");
+});
+
+test("a list of middleware of which one is none loads none", () => {
+  const server = new Server();
+  const good = messageMiddleware((_, args, next) => next(args));
+  expect(() => server.loadMiddleware([good, {} as never])).toThrow("dispatch");
+  expect(() => server.loadMiddleware([good, good])).toThrow("loaded already");
+  expect(() => server.loadMiddleware([good])).not.toThrow();
+});
+
+test("a message middleware may have a filter of its own", () => {
+  const dispatch = messageMiddleware((_, args, next) => next(args)).dispatch;
+  expect(() => new Server().loadMiddleware([{ kind: "message", filter: /secret/, dispatch } as never])).not.toThrow();
 });
 
 test("a logger may be a function that has the methods", async () => {

@@ -1,5 +1,5 @@
 import { Client, type ClientOptions } from "@rap/client";
-import { checkOptions, type OptionNames, wholeNumber, withMethods } from "@rap/core";
+import { checkOptions, must, type OptionNames, withMethods } from "@rap/core";
 import type { Server } from "@rap/server";
 import { type MemoryOptions, memory } from "@rap/transport";
 
@@ -16,13 +16,16 @@ export interface TestPair extends AsyncDisposable {
   cut(): void;
 }
 
+/** Infinity is as good as none. */
+const bytes = must("a positive number of bytes", (value) => typeof value === "number" && value > 0);
+
 const isServer = withMethods("a server", "listen", "shutdown");
 
 const OPTIONS: OptionNames<TestPairOptions> = {
   client: "object",
-  highWaterMark: wholeNumber(1),
+  highWaterMark: bytes,
   latency: "wait",
-  chunk: wholeNumber(1),
+  chunk: bytes,
   closeTimeout: "wait",
   peer: "object",
   turn: "function",
@@ -40,8 +43,8 @@ export async function createTestPair(server: Server, options: TestPairOptions = 
   checkOptions("createTestPair()", options, OPTIONS);
   const { client: clientOptions, ...link } = options;
   const transport = memory(link);
-  await server.listen({ transport, address: ADDRESS });
   const client = new Client({ ...clientOptions, target: ADDRESS, transports: [transport] });
+  await server.listen({ transport, address: ADDRESS });
   try {
     await client.start();
   } catch (error) {

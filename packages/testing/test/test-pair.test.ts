@@ -46,7 +46,7 @@ describe("a test pair", () => {
     [undefined, {}, "the first argument of createTestPair() is a server with the methods listen and shutdown"],
     [new Server(), { latncy: 5 }, 'createTestPair() has no option "latncy": did you mean "latency"?'],
     [new Server(), { cut: true }, 'createTestPair() has no option "cut"'],
-    [new Server(), { chunk: 0 }, "chunk of createTestPair() is a whole number of at least 1, not 0"],
+    [new Server(), { chunk: 0 }, "chunk of createTestPair() is a positive number of bytes, not 0"],
     [new Server(), { client: { timeot: 1 } }, 'Client has no option "timeot"'],
     [new Server(), { client: null }, "client of createTestPair() is an object, not null"],
   ])("is not made of %p and %j", async (server, options, message) => {
