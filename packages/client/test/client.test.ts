@@ -86,6 +86,19 @@ describe("the options of a client", () => {
     expect(() => new Client(options)).toThrow(refused(code, message));
   });
 
+  test("an address of a scheme that is not ours goes to its transport as it is", async () => {
+    const dialled: string[] = [];
+    const dial = async (address: string) => {
+      dialled.push(address);
+      throw new Error("nobody there");
+    };
+    const listen = () => Promise.reject(new Error("not here"));
+    const client = new Client({ target: "sim:a?b", transports: [{ scheme: "sim", dial, listen }] });
+    await expect(client.start()).rejects.toThrow("nobody there");
+    expect(dialled).toEqual(["sim:a?b"]);
+    await client.stop();
+  });
+
   test.each<[string, number]>([
     ["", 9_000],
     ["a b", 1],

@@ -342,3 +342,24 @@ test("keys that are no record, and options that do not exist, are refused withou
   const rekey = { rekey: { record: 1 } } as object;
   expect(message(() => new ClientCryptoProcessor("id", KEY, rekey), "ERR_RAP_OPTION")).toContain('"records"');
 });
+
+test("a server may begin without a key, says so, and gets one with a time in which it is valid", async () => {
+  const warnings: string[] = [];
+  const silent = defaultLogger({ level: "silent" });
+  const logger: Logger = { ...silent, warn: (_, text) => void warnings.push(String(text)) };
+  const processor = new ServerCryptoProcessor({});
+  const server = await serve([processor], { logger });
+  expect(warnings).toEqual(["ServerCryptoProcessor has no key yet: nobody can connect"]);
+  processor.keyring.add("late", KEY, { notAfter: new Date(Date.now() + 60_000) });
+  const client = await connect(server, [new ClientCryptoProcessor("late", KEY)]);
+  expect(await client.invokeByName("sum", [1, 2])).toBe(3);
+});
+
+test("a nonce store that answers something else than true or false lets nobody in, and the operator is told", async () => {
+  const errors: unknown[] = [];
+  const logger: Logger = { ...defaultLogger({ level: "silent" }), error: (details) => void errors.push(details) };
+  const nonceStore = { add: () => 1 as never };
+  const server = await serve([new ServerCryptoProcessor({ id: KEY }, { nonceStore })], { logger });
+  await expect(connect(server, [new ClientCryptoProcessor("id", KEY)])).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  expect(errors).toMatchObject([{ err: { message: "add() gave 1 instead of true or false" } }]);
+});
