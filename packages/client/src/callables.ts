@@ -1,7 +1,7 @@
 import { checkOptions, given, isChannel, type OptionNames, StreamChannel } from "@rap/core";
 import { type AnyFn, type Awaitable, type Channel, RapError, Shape } from "@rap/protocol";
 import { type Interceptor, intercept } from "./interceptor";
-import { CALL_OPTIONS, type CallOptions, checkFunction, mergeOptions } from "./options";
+import { CALL_OPTIONS, type CallOptions, checkFunction, invalid, mergeOptions } from "./options";
 import type { ClientCore } from "./pool";
 import { ChannelCall } from "./remote-channel";
 import { RemoteStream, StreamCall } from "./remote-stream";
@@ -26,17 +26,17 @@ export class Callables {
   }
 
   /** One function, by its name. */
-  named(kind: Kind, name: unknown, given: CallOptions & { group?: string }): unknown {
-    checkOptions("a remote function", given, REMOTE_OPTIONS);
-    const { group, ...options } = given;
-    return this.#make(kind, targetOf(group, name, mergeOptions({}, options)));
+  named(kind: Kind, name: unknown, options: CallOptions & { group?: string }): unknown {
+    checkOptions("a remote function", options, REMOTE_OPTIONS);
+    const { group, ...call } = options;
+    return this.#make(kind, targetOf(group, name, mergeOptions({}, call)));
   }
 
-  /** One function, by what a value says of it. */
-  like(fn: AnyFn, given: CallOptions & { name?: string; group?: string }): unknown {
-    checkOptions("register()", given, { ...REMOTE_OPTIONS, name: "name" });
-    const { name = fn.name, ...others } = given;
-    return this.named(kindOf(fn), name, others);
+  /** One function, by the function itself or a stub of it. */
+  of(fn: AnyFn, options: CallOptions & { name?: string; group?: string }): unknown {
+    checkOptions("register()", options, FUNCTION_OPTIONS);
+    const { name = fn.name, group, ...call } = options;
+    return this.#make(kindOf(fn), targetOf(group, name, mergeOptions({}, call)));
   }
 
   /** All functions of a group, each made when it is asked for. */
@@ -144,6 +144,10 @@ export class Callables {
 }
 
 const REMOTE_OPTIONS: OptionNames<CallOptions & { group?: string }> = { ...CALL_OPTIONS, group: true };
+const FUNCTION_OPTIONS: OptionNames<CallOptions & { name?: string; group?: string }> = {
+  ...REMOTE_OPTIONS,
+  name: "name",
+};
 
 /** Names that the language, a logger or a test looks for on any object. */
 const NOT_REMOTE = new Set([
@@ -180,8 +184,4 @@ function withOptions(target: Target, options: CallOptions): Target {
 function kindOf(fn: AnyFn): Kind {
   if (isChannel(fn)) return "channel";
   return Object.prototype.toString.call(fn) === "[object AsyncGeneratorFunction]" ? "stream" : "unary";
-}
-
-function invalid(code: string, message: string): TypeError {
-  return Object.assign(new TypeError(message), { code });
 }

@@ -46,7 +46,7 @@ import {
 import { Callables, type Kind } from "./callables";
 import { type ClientOptions, checkClientOptions } from "./client-options";
 import type { Interceptor } from "./interceptor";
-import { type CallOptions, checkFunction, checkRecord, mergeOptions } from "./options";
+import { type CallOptions, checkFunction, checkRecord, invalid, mergeOptions } from "./options";
 import { CLIENT_EVENTS, type ClientCore, type ClientEvent, Pool } from "./pool";
 import type { KindArgs, Only, Remote, RemoteFn, RemoteService, Result } from "./remote-function";
 import type { CallArguments } from "./send";
@@ -250,7 +250,7 @@ export class Client implements AsyncDisposable {
    */
   register<F extends AnyFn>(fn: F, options?: CallOptions & { name?: string; group?: string }): Remote<F>;
   register(what: unknown, options: CallOptions & { name?: string; group?: string } = {}): unknown {
-    if (typeof what === "function") return this.#callables.like(what as AnyFn, options);
+    if (typeof what === "function") return this.#callables.of(what as AnyFn, options);
     return this.#callables.named("unary", what, options);
   }
 
@@ -403,10 +403,6 @@ function counted<K extends string>(counters: Readonly<Record<K, number>>): Parti
   return Object.fromEntries(Object.entries<number>(counters).filter(([, count]) => count > 0)) as Partial<
     Record<K, number>
   >;
-}
-
-function invalid(code: string, message: string): TypeError {
-  return Object.assign(new TypeError(message), { code });
 }
 
 function fromFile(path: string | undefined): TlsClientOptions | undefined {

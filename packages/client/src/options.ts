@@ -98,8 +98,12 @@ export function checkRecord<T extends object>(options: T): T {
 
 /** Throws a TypeError (`ERR_RAP_CALL`) with this message for what is no function. */
 export function checkFunction(fn: unknown, message: string): void {
-  if (typeof fn === "function") return;
-  throw Object.assign(new TypeError(`${message}, not ${given(fn)}`), { code: "ERR_RAP_CALL" });
+  if (typeof fn !== "function") throw invalid("ERR_RAP_CALL", `${message}, not ${given(fn)}`);
+}
+
+/** A mistake in how the client is used. */
+export function invalid(code: string, message: string): TypeError {
+  return Object.assign(new TypeError(message), { code });
 }
 
 /** `mergeOptions` for options that come from the surroundings of a call. */
