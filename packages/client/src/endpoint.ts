@@ -105,6 +105,8 @@ export class Endpoint implements ConnectionHost {
     // A server says it in two steps.
     if (connection !== this.#connection) return;
     this.#core.emit("goaway", { address: this.address, reason });
+    // Whoever listens may have closed it.
+    if (connection.closed) return;
     this.#lose();
     this.#leaving.add(connection);
     this.#forgiveIfOld();

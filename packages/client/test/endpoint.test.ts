@@ -29,6 +29,22 @@ test("a server that stops is reported once, though it says goodbye in two steps"
   expect(reasons).toEqual(["the server is shutting down"]);
 });
 
+test("a client that is stopped on hearing of a goodbye, while it starts, has no connection left", async () => {
+  const world = memory();
+  await world.listen("memory://late", (socket) => void new RawPeer(socket));
+  await world.listen("memory://leaving", (socket) => {
+    const peer = new RawPeer(socket);
+    peer.write(PREAMBLE);
+    peer.send({ kind: "hello", hello: helloOf() }, { kind: "goaway", lastId: 0, code: 0, reason: "bye" });
+  });
+  const client = new Client({ target: ["memory://late", "memory://leaving"], transports: [world] });
+  const heard: string[] = [];
+  for (const event of ["goaway", "disconnect"] as const) client.on(event, () => heard.push(event));
+  client.on("goaway", () => void client.stop());
+  await expect(client.start()).rejects.toThrow("stopped");
+  expect([heard, client.stats().connections]).toEqual([["goaway", "disconnect"], 0]);
+});
+
 describe("the way back", () => {
   /** A client in a time of its own, and peers that greet and do nothing else. */
   async function greeted() {

@@ -389,7 +389,7 @@ export class ServerCall extends WheelEntry implements StreamSink, CallScope {
 
   /** Sends the headers, if there are any. */
   sendHeaders(): boolean {
-    const headers = this.#context?.headers;
+    const headers = CallContext.headersOf(this.#context);
     if (headers === undefined || headers.size === 0) return false;
     this.stream.sendHeaders(headers);
     return true;
@@ -397,7 +397,7 @@ export class ServerCall extends WheelEntry implements StreamSink, CallScope {
 
   /** What goes with the end of the call, if there is anything. */
   get trailers(): Metadata | undefined {
-    const trailers = this.#context?.trailers;
+    const trailers = CallContext.trailersOf(this.#context);
     return trailers !== undefined && trailers.size > 0 ? trailers : undefined;
   }
 

@@ -20,9 +20,8 @@ export class CallContext implements RequestContext {
   #metadata: Metadata | undefined;
   #log: Logger | undefined;
   #values: Map<symbol, unknown> | undefined;
-  /** What goes before and after the result, if anybody asked for it. */
-  headers: Metadata | undefined;
-  trailers: Metadata | undefined;
+  #headers: Metadata | undefined;
+  #trailers: Metadata | undefined;
 
   /** `metadata`: what the caller sent, if it sent any. */
   constructor(call: ServerCall, metadata: Metadata | undefined) {
@@ -45,6 +44,16 @@ export class CallContext implements RequestContext {
   /** The call behind a context: not for functions to find. */
   static callOf(context: CallContext): ServerCall {
     return context.#call;
+  }
+
+  /** What goes before the result, if anybody asked for it. */
+  static headersOf(context: CallContext | undefined): Metadata | undefined {
+    return context === undefined ? undefined : context.#headers;
+  }
+
+  /** What goes after the result, if anybody asked for it. */
+  static trailersOf(context: CallContext | undefined): Metadata | undefined {
+    return context === undefined ? undefined : context.#trailers;
   }
 
   get id(): string {
@@ -83,13 +92,13 @@ export class CallContext implements RequestContext {
   }
 
   get responseHeaders(): Metadata {
-    this.headers ??= new Metadata();
-    return this.headers;
+    this.#headers ??= new Metadata();
+    return this.#headers;
   }
 
   get responseTrailers(): Metadata {
-    this.trailers ??= new Metadata();
-    return this.trailers;
+    this.#trailers ??= new Metadata();
+    return this.#trailers;
   }
 
   get session(): ServerSession | undefined {

@@ -262,7 +262,9 @@ export class Connection implements SocketHandler {
     this.finish(lost(code, reason), code, reason);
   }
 
-  ping(): void {
+  /** Asks for a sign of life; the answer has the same `mark`, a byte. */
+  ping(mark = 0): void {
+    PING_DATA[0] = mark;
     this.outbox.frame(Kind.PING, 0, 0, PING_DATA);
   }
 

@@ -5,6 +5,8 @@ import { lost } from "./loss";
 import type { StreamTable } from "./stream-table";
 import { Watch } from "./wheel";
 
+/** The mark of the ping between the two steps: keepalive's may be under way. */
+const LAST_CALL = 1;
 const ALL_USED = "all stream ids are used";
 
 /** How a connection takes leave: the two steps of this side's goaway, the peer's, and the end after the last stream. */
@@ -41,12 +43,12 @@ export class Goaway {
     if (connection.role === "client") return this.#lastCall(reason);
     connection.outbox.frame(Kind.GOAWAY, 0, 0, encodeGoaway(MAX_STREAM_ID, GoawayCode.NO_ERROR, reason));
     connection.wheel.add(this.#pause, connection.limits.goawayPause);
-    connection.ping();
+    connection.ping(LAST_CALL);
   }
 
-  /** The peer answers: it has heard all that was said before. */
-  heard(): void {
-    if (this.#pausing) this.#pause!.expire();
+  /** The peer answers the ping with this mark: it has heard all that was said before. */
+  heard(mark: number): void {
+    if (mark === LAST_CALL && this.#pausing) this.#pause!.expire();
   }
 
   /** The peer is going away. */
@@ -88,6 +90,7 @@ export class Goaway {
   /** Ends the connection if it takes no more streams and has none. */
   endIfDrained(): void {
     const connection = this.#connection;
+    if (connection.closed) return;
     // Between the two steps more calls may be on their way.
     if (this.#streams.size > 0 || this.#pausing) return;
     if (this.#said === undefined && this.#pause === undefined) return;

@@ -31,7 +31,7 @@ const LOOK_EVERY = 16;
 
 /**
  * The way into a connection: what each frame of its peer does, and how often a peer may do what is legal but odd.
- * Throws, best a Violation, what ends the connection.
+ * Whatever it throws ends the connection; a {@link Violation} says with which code and reason.
  */
 export class Inbound implements FrameSink {
   readonly #connection: Connection;
@@ -98,7 +98,7 @@ export class Inbound implements FrameSink {
         return this.#ping(bytes, start, end);
       case Kind.PONG:
         if (end - start !== 8) throw new PayloadError("PONG is not 8 bytes long");
-        return this.#goaway.heard();
+        return this.#goaway.heard(bytes[start]!);
       case Kind.GOAWAY:
         return this.#goaway.receive(decodeGoaway(bytes, start, end));
       case Kind.HELLO:

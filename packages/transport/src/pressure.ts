@@ -8,13 +8,18 @@ import { atTurnEnd } from "./turn";
 const unsent = new Budget<Connection>();
 const unfinished = new Budget<Connection>();
 
-/** Messages that wait in the outboxes of servers, and since when they are over the limits that servers have for it. */
-const queued = new Budget<Connection>();
-const overSince = new Map<number, number>();
+/** Messages that wait in the outboxes of servers. */
+class Queued extends Budget<Connection> {
+  /** Since when they are over the limit. */
+  overSince: number | undefined;
+}
+
+/** By that limit, where any wait: what servers with another one hold costs no connection of a server within its own. */
+const queued = new Map<number, Queued>();
 
 /** The process did something else, and no peer could take anything: they have the whole time again. */
 export function heldUp(now: number): void {
-  for (const limit of overSince.keys()) overSince.set(limit, now);
+  for (const shared of queued.values()) if (shared.overSince !== undefined) shared.overSince = now;
 }
 
 /** The limits at which a peer is not read from for a while. */
@@ -116,11 +121,14 @@ export class Pressure {
   #tellQueued(bytes: number): void {
     if (bytes === this.#told) return;
     this.#told = bytes;
-    queued.set(this.#connection, bytes);
-    for (const limit of overSince.keys()) if (queued.held <= limit) overSince.delete(limit);
     const { limits, wheel } = this.#connection;
-    const own = limits.processWriteQueueBytes;
-    if (queued.held > own && !overSince.has(own)) overSince.set(own, wheel.now());
+    const limit = limits.processWriteQueueBytes;
+    const shared = queued.get(limit) ?? new Queued();
+    shared.set(this.#connection, bytes);
+    if (shared.held <= limit) shared.overSince = undefined;
+    else shared.overSince ??= wheel.now();
+    if (shared.held > 0) queued.set(limit, shared);
+    else queued.delete(limit);
   }
 
   /**
@@ -131,17 +139,18 @@ export class Pressure {
     // A client's limits are not those of the servers in its process.
     if (this.#connection.role === "client") return;
     const { processWriteQueueBytes, writeStallTimeout } = this.#connection.limits;
-    const since = overSince.get(processWriteQueueBytes);
-    if (since === undefined || now - since < writeStallTimeout) return;
-    while (queued.held > processWriteQueueBytes) {
-      queued.largest()!.abort(GoawayCode.SLOW_CONSUMER, MUCH_UNSENT, "processWriteQueueBytes");
+    const shared = queued.get(processWriteQueueBytes);
+    if (shared?.overSince === undefined || now - shared.overSince < writeStallTimeout) return;
+    while (shared.held > processWriteQueueBytes) {
+      shared.largest()!.abort(GoawayCode.SLOW_CONSUMER, MUCH_UNSENT, "processWriteQueueBytes");
     }
   }
 
   /** Where all connections together hold much, one result of each is enough. */
   #manyResults(): boolean {
     const { processWriteQueueBytes, writeQueueHardBytes } = this.#connection.limits;
-    return this.#results > (queued.held > processWriteQueueBytes / 2 ? 0 : writeQueueHardBytes);
+    const held = queued.get(processWriteQueueBytes)?.held ?? 0;
+    return this.#results > (held > processWriteQueueBytes / 2 ? 0 : writeQueueHardBytes);
   }
 
   #hold(): void {

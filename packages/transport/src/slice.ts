@@ -1,6 +1,7 @@
+import { AsyncResource } from "node:async_hooks";
 import type { FrameReader } from "@rap/protocol";
 import type { Connection } from "./connection";
-import { nextTurn, outside } from "./turn";
+import { nextTurn } from "./turn";
 
 /** How long frames of one peer are handled before others have their turn, in milliseconds. */
 const SLICE = 0.5;
@@ -27,14 +28,23 @@ let changedAt = 0;
 export class Slice {
   readonly #connection: Connection;
   readonly #reader: FrameReader;
-  /** When the first bytes of this turn came, those that a slice is counted from, and when the last were handled. */
+  /**
+   * The `AsyncLocalStorage` scope in which the socket came, as it is when bytes come: what waits may be handled when a
+   * call ends that is none of it. One for all connections would be of the call, if any, in which this module was loaded.
+   */
+  readonly #scope = new AsyncResource("rap");
+  /** When the first bytes of this turn came. */
   #turn = 0;
+  /** When those came that a slice is counted from. */
   #began = 0;
+  /** When the last were handled. */
   #ended = 0;
   /** Bytes of the last read; 0 when what waited is handled. */
   #size = 0;
-  /** Slices that were not enough, since all that came was handled. */
+  /** Slices on end that were not enough. */
   #full = 0;
+  /** A slice was not enough since the last turn that began with a read. */
+  #over = false;
   /** The rest of what was read waits. */
   #late = false;
   /** Goes on in the next turn. */
@@ -47,42 +57,44 @@ export class Slice {
     this.#reader = reader;
   }
 
-  /** So many bytes came now; 0 when what waited is handled. */
+  /** So many bytes came now; 0 for a part of a record, or when what waited is handled, which are no reads. */
   begin(size: number, now: number): void {
-    const { id } = this.#connection;
-    const again = size > 0 && id === lastId && now - this.#ended <= GAP;
-    if (id !== lastId) changedAt = now;
-    lastId = id;
-    if (!again) this.#turn = now;
-    if (!again || this.#size < LARGE_READ) this.#began = now;
+    const again = this.#connection.id === lastId && now - this.#ended <= GAP;
+    this.#take(now);
+    if (!again) {
+      this.#turn = this.#began = now;
+      if (!this.#over) this.#full = 0;
+      this.#over = false;
+    }
+    if (size === 0) return;
+    if (this.#size < LARGE_READ) this.#began = now;
     this.#size = size;
   }
 
   /** Some of their frames were handled. */
   look(): void {
     const now = this.#connection.wheel.now();
-    const flooded = this.#full >= FLOOD && now - changedAt < LATELY;
-    if (now - this.#began <= (flooded ? SHORT_SLICE : SLICE)) return;
+    if (now - this.#began <= this.#length(now)) return;
     this.#late = true;
-    this.#full++;
     this.#reader.hold();
   }
 
   /** What was read was handled, or waits. */
   end(now: number): void {
     this.#ended = now;
-    if (!this.#late && this.#size > 0 && this.#size < LARGE_READ) this.#full = 0;
     const counted = this.#size >= LARGE_READ || now - changedAt < BESIDE;
-    const over = this.#late || (counted && now - this.#turn > SLICE);
+    const over = this.#late || (counted && now - this.#turn > this.#length(now));
     if (this.#resting || !over) return;
+    this.#full++;
+    this.#over = true;
     this.#resting = true;
     this.#connection.hold();
     nextTurn(this.#goOn);
   }
 
-  /** Nothing else keeps the peer from being read; a call in whose scope that comes about is none of what waits. */
+  /** Nothing else keeps the peer from being read. */
   resume(): void {
-    if (!this.#resting) outside(this.#goOn);
+    if (!this.#resting) this.#scope.runInAsyncScope(this.#goOn);
   }
 
   /** The socket is gone: calls `then` when what it has brought is handled, which also takes its turns. */
@@ -91,8 +103,24 @@ export class Slice {
     else then();
   }
 
+  /** It is this connection's turn. */
+  #take(now: number): void {
+    const { id } = this.#connection;
+    if (id === lastId) return;
+    lastId = id;
+    changedAt = now;
+  }
+
+  /** How long a slice is now, in milliseconds. */
+  #length(now: number): number {
+    return this.#full >= FLOOD && now - changedAt < LATELY ? SHORT_SLICE : SLICE;
+  }
+
   readonly #goOn = (): void => {
     const connection = this.#connection;
+    const now = connection.wheel.now();
+    this.#take(now);
+    this.#turn = this.#began = this.#ended = now;
     this.#resting = false;
     this.#late = false;
     this.#size = 0;

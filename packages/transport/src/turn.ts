@@ -1,7 +1,3 @@
-import { AsyncResource } from "node:async_hooks";
-
-const root = new AsyncResource("rap");
-
 /**
  * Runs `callback` when the current turn of the event loop has done its work. The only place that knows how: a
  * microtask would run between two items of an async generator and make one write of each.
@@ -13,9 +9,4 @@ export function atTurnEnd(callback: () => void): void {
 /** Runs `callback` in the next turn of the event loop, after what is ready to be read and written. */
 export function nextTurn(callback: () => void): void {
   setImmediate(callback);
-}
-
-/** Runs `callback` now, but in no call's `AsyncLocalStorage` scope: what other calls begin there is not of this one. */
-export function outside(callback: () => void): void {
-  root.runInAsyncScope(callback);
 }

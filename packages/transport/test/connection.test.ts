@@ -313,6 +313,21 @@ describe("a server that stops", () => {
     expect([connection.streams, world.wheel.size]).toEqual([0, 0]);
   });
 
+  test("takes the second step when the peer has heard of the first, not when it answers an earlier ping", async () => {
+    const world = new World();
+    const { connection, peer } = await world.rawReady("server");
+    connection.ping();
+    connection.drain("bye");
+    await world.settle();
+    const [early, own] = peer.of("ping");
+    peer.send({ kind: "pong", data: early!.data });
+    await world.settle();
+    expect(peer.of("goaway")).toHaveLength(1);
+    peer.send({ kind: "pong", data: own!.data });
+    await world.settle();
+    expect(peer.of("goaway")).toHaveLength(2);
+  });
+
   test("takes the second step after a second when the ping is not answered", async () => {
     const world = new World();
     const { connection, host, peer } = await world.rawReady("server");
@@ -399,6 +414,15 @@ describe("a client", () => {
     peer.send({ kind: "goaway", lastId: 0, code: 0, reason: "bye" });
     await world.settle();
     expect([sink.error?.maybeExecuted, host.events]).toEqual([false, ["ready", "goaway: bye", "close"]]);
+  });
+
+  test("ends once when its host closes it on hearing of that", async () => {
+    const world = new World();
+    const { connection, host, peer } = await world.rawReady("client");
+    host.onGoaway = () => connection.close(GoawayCode.NO_ERROR, "enough");
+    peer.send({ kind: "goaway", lastId: 0, code: 0, reason: "bye" });
+    await world.settle();
+    expect(host.events).toEqual(["ready", "close"]);
   });
 
   test("is told which calls may have run when the server leaves with an error", async () => {

@@ -12,12 +12,14 @@ import {
   type OpenHead,
   PREAMBLE,
   type RapError,
+  type SecureLayer,
   Shape,
 } from "@rap/protocol";
 import { ManualClock } from "@rap/testing";
 import { Connection } from "../src/connection";
 import type { ConnectionHost, ConnectionOptions } from "../src/connection-host";
 import { type MemoryTransport, memory } from "../src/memory";
+import { SealedSocket } from "../src/sealed-socket";
 import type { Stream, StreamSink } from "../src/stream";
 import type { Socket } from "../src/transport";
 import { TimerWheel } from "../src/wheel";
@@ -91,11 +93,13 @@ export class World {
     return link;
   }
 
-  /** A connection and, at the other end, a peer that sends whatever the test wants. */
-  async raw(role: "client" | "server", options: Changes = {}): Promise<RawLink> {
+  /** A connection and, at the other end, a peer that sends whatever the test wants, or that in records. */
+  async raw(role: "client" | "server", options: Changes = {}, layer?: SecureLayer): Promise<RawLink> {
     const [dialled, accepted] = await this.sockets();
     const host = new RecordingHost();
-    const peer = new RawPeer(role === "client" ? accepted : dialled);
+    const far = role === "client" ? accepted : dialled;
+    const other = role === "client" ? "server" : "client";
+    const peer = new RawPeer(layer === undefined ? far : new SealedSocket(far, layer, other, 1_000));
     const connection = this.connection(role === "client" ? dialled : accepted, role, host, options);
     await this.settle();
     return { connection, host, peer };
@@ -103,7 +107,7 @@ export class World {
 
   /** The same after the handshake; `hello` is what the peer says of itself. */
   async rawReady(role: "client" | "server", options: Changes = {}, hello: Partial<Hello> = {}): Promise<RawLink> {
-    const link = await this.raw(role, options);
+    const link = await this.raw(role, options, options.secure);
     link.peer.write(PREAMBLE);
     link.peer.send({ kind: "hello", hello: helloOf(hello) });
     await this.settle();

@@ -95,6 +95,36 @@ describe("results that wait for longer than peers have to take them", () => {
     expect([link.host.events, other.host.events]).toEqual([["ready", ended], ["ready"]]);
   });
 
+  test("cost no connection of a server with a higher limit, though it has more that waits", async () => {
+    const world = slow();
+    const low = await answering(world, { processWriteQueueBytes: MB });
+    const high = await answering(world, { processWriteQueueBytes: 100 * MB });
+    for (const { peer } of [low, high]) peer.socket.pause();
+    low.results[0]!.send(pattern(1.5 * MB), true);
+    high.results[0]!.send(pattern(3 * MB), true);
+    await trickle(world, LIMITS.writeStallTimeout + LOOK, low, high);
+    expect([low.host.events, high.host.events]).toEqual([["ready", ended], ["ready"]]);
+  });
+
+  test("are those of servers with the same limit: where others have much that waits there is time as ever", async () => {
+    const world = slow();
+    const high = await answering(world, { processWriteQueueBytes: 100 * MB });
+    const before = await answering(world, { processWriteQueueBytes: MB });
+    for (const { peer } of [high, before]) peer.socket.pause();
+    high.results[0]!.send(pattern(3 * MB), true);
+    before.results[0]!.send(pattern(MB / 2), true);
+    await trickle(world, LIMITS.writeStallTimeout / 2, high, before);
+    before.connection.close(GoawayCode.NO_ERROR, "");
+    await trickle(world, LIMITS.writeStallTimeout / 2, high);
+    const low = await answering(world, { processWriteQueueBytes: MB });
+    low.peer.socket.pause();
+    low.results[0]!.send(pattern(1.5 * MB), true);
+    await trickle(world, LIMITS.writeStallTimeout / 2 + LOOK, high, low);
+    expect([high.host.events, low.host.events]).toEqual([["ready"], ["ready"]]);
+    await trickle(world, LIMITS.writeStallTimeout / 2, high, low);
+    expect([high.host.events, low.host.events]).toEqual([["ready"], ["ready", ended]]);
+  });
+
   test("are judged by the limits of servers: a client in the same process may have lower ones", async () => {
     const world = slow();
     const limits = { processWriteQueueBytes: MB };
@@ -112,10 +142,12 @@ describe("results that wait for longer than peers have to take them", () => {
   });
 });
 
-test("calls that wait until results are taken do not begin in the scope of one that was answered before", async () => {
+test("calls that wait until results are taken begin in the scope of the socket, not of one that was answered", async () => {
   const world = new World({ highWaterMark: 1_000 });
-  const { peer, host, results } = await answering(world, { writeQueueHardBytes: 400_000 }, 2);
   const scope = new AsyncLocalStorage<string>();
+  const { peer, host, results } = await scope.run("the socket", () =>
+    answering(world, { writeQueueHardBytes: 400_000 }, 2),
+  );
   const scopes: string[] = [];
   const { onOpen } = host;
   host.onOpen = (...args) => {
@@ -134,7 +166,7 @@ test("calls that wait until results are taken do not begin in the scope of one t
     for (const result of results) result.reset(new RapError("CANCELLED"));
   });
   await world.settle();
-  expect(scopes).toEqual(["none", "none"]);
+  expect(scopes).toEqual(["none", "the socket"]);
 });
 
 test("a single result may be more than may wait, also with trailers; a second one is too much", async () => {

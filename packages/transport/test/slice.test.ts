@@ -1,6 +1,7 @@
 import { expect, test } from "@jest/globals";
-import { type Frame, GoawayCode, Shape } from "@rap/protocol";
-import { pattern, World } from "./link";
+import { type Frame, GoawayCode, type SecureLayer, Shape } from "@rap/protocol";
+import { pattern, type RawPeer, World } from "./link";
+import { toy } from "./toy-layer";
 
 /** So many calls with a body of so many bytes, the first of them with this id. */
 function calls(count: number, target: string, first = 1, bytes = 10): Frame[] {
@@ -11,12 +12,17 @@ function calls(count: number, target: string, first = 1, bytes = 10): Frame[] {
 }
 
 /** Connections of a server at which each call takes so many milliseconds; `handled` has all targets in order. */
-async function server(peers: number, link: { highWaterMark?: number } = {}, took = 0.1) {
+async function server(
+  peers: number,
+  link: { highWaterMark?: number; chunk?: number; secure?: SecureLayer } = {},
+  took = 0.1,
+) {
+  const { secure } = link;
   const world = new World(link);
   const handled: string[] = [];
   const links = [];
   for (let n = 0; n < peers; n++) {
-    const link = await world.rawReady("server", { limits: { maxInFlight: 10_000 } });
+    const link = await world.rawReady("server", { limits: { maxInFlight: 10_000 }, secure });
     const { host } = link;
     const { onOpen } = host;
     host.onOpen = (stream, head, bytes) => {
@@ -57,6 +63,28 @@ test("reads that follow each other at once count together", async () => {
   await settle();
   expect(handled).toHaveLength(340);
   expect(handled.lastIndexOf("few")).toBeLessThan(120);
+});
+
+test("reads that follow each other at once count together also where each ends within a record", async () => {
+  const { links, handled, settle } = await server(2, { chunk: 18_000, secure: toy().layer });
+  const [many, few] = links;
+  for (let n = 0; n < 100; n++) many!.peer.send(...calls(3, "many", 1 + 6 * n, 6_000));
+  few!.peer.send(...calls(40, "few"));
+  await settle();
+  expect(handled).toHaveLength(340);
+  expect(handled.lastIndexOf("few")).toBeLessThan(120);
+});
+
+test("a part of a record that comes later is of a turn of its own", async () => {
+  const { world, links, settle } = await server(2);
+  for (const { peer } of links) peer.send(...calls(1, "f"));
+  await settle();
+  const { connection } = links[0]!;
+  let held = 0;
+  connection.hold = () => void held++;
+  world.clock.advance(5);
+  connection.onData(new Uint8Array(0));
+  expect(held).toBe(0);
 });
 
 test("many small reads in one turn count together, each of which is handled whole", async () => {
@@ -132,7 +160,8 @@ test("a peer that does not take its answers is not read on in a later turn, but 
   expect(handled).toHaveLength(600);
 });
 
-test("a peer that sends more than its slices for long has short ones while another calls", async () => {
+/** How many calls of one peer are handled before each of another, who calls again once it was heard. */
+async function flooded(send: (peer: RawPeer, count: number) => void): Promise<number[]> {
   const { links, handled, settle } = await server(2, {}, 0.01);
   const [many, few] = links;
   let sent = 0;
@@ -143,14 +172,26 @@ test("a peer that sends more than its slices for long has short ones while anoth
     if (sent < 60) call();
     return onOpen!.apply(host, args);
   };
-  many!.peer.send(...calls(2_000, "many"));
+  send(many!.peer, 2_000);
   call();
   await settle();
-  const between = handled
+  expect(handled).toHaveLength(2_060);
+  return handled
     .join(" ")
     .split("few")
     .map((text) => text.split("many").length - 1);
+}
+
+test("a peer that sends more than its slices for long has short ones while another calls", async () => {
+  const between = await flooded((peer, count) => peer.send(...calls(count, "many")));
   expect(Math.min(...between.slice(1, 5))).toBeGreaterThan(32);
   expect(between.slice(20, 50)).toEqual(new Array(30).fill(16));
-  expect(handled).toHaveLength(2_060);
+});
+
+test("a peer whose many small reads are more than its slices for long has one of them at a time", async () => {
+  const between = await flooded((peer, count) => {
+    for (let n = 0; n < count; n += 5) peer.send(...calls(5, "many", 1 + 2 * n));
+  });
+  expect(Math.min(...between.slice(2, 6))).toBeGreaterThan(32);
+  expect(between.slice(20, 50)).toEqual(new Array(30).fill(5));
 });
