@@ -83,7 +83,9 @@ export class Slice {
   end(now: number): void {
     this.#ended = now;
     const counted = this.#size >= LARGE_READ || now - changedAt < BESIDE;
-    const over = this.#late || (counted && now - this.#turn > this.#length(now));
+    // After one small read, or what waited, the next comes in a later turn anyway, unless this turn has had several.
+    const length = this.#began > this.#turn ? this.#length(now) : SLICE;
+    const over = this.#late || (counted && now - this.#turn > length);
     if (this.#resting || !over) return;
     this.#full++;
     this.#over = true;
