@@ -149,7 +149,11 @@ describe("a registry", () => {
     ["a name that is no string", { name: 7 }, /name of register\(\) is a text, not 7/],
     ["null for a name", { name: null }, /name of register\(\) is a text, not null/],
     ["a group that is no string", { group: 7 }, /group of register\(\) is a text, not 7/],
-    ["a schema that is not in a list", { input: z.object({}) }, /input of register\(\) is a list with one Standard Schema per argument/],
+    [
+      "a schema that is not in a list",
+      { input: z.object({}) },
+      /input of register\(\) is a list with one Standard Schema per argument/,
+    ],
     [
       "a schema that is none",
       { input: [z.int(), {}] },
