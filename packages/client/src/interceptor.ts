@@ -37,11 +37,8 @@ export function intercept(
   const run = async (index: number, call: OutgoingCall): Promise<unknown> => {
     const interceptor = list[index];
     if (interceptor === undefined) {
-      const changed = call.args !== positional;
-      return send(
-        { ...target, options: mergeOptions({}, call.options) },
-        changed ? call.args : (call.named ?? call.args),
-      );
+      const sent = call.args === positional ? (call.named ?? positional) : call.args;
+      return send({ ...target, options: mergeOptions({}, call.options) }, sent);
     }
     return interceptor(call, (changed = call) => run(index + 1, changed));
   };

@@ -14,7 +14,7 @@ import { SESSION_KEY } from "./sessions";
 
 const KINDS: readonly CallKind[] = ["unary", "server_stream", "client_stream", "bidi_stream", "channel"];
 
-/** What a function, and what is around it, sees of its call. A call that nobody looks at has none. */
+/** What a function, and what is around it, sees of its call. Made when somebody looks at it, or the call is a channel. */
 export class CallContext implements RequestContext {
   readonly #call: ServerCall;
   #metadata: Metadata | undefined;
