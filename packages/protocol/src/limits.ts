@@ -89,11 +89,12 @@ export const LIMITS = Object.freeze({
   /** Time without one byte taken by a peer for whom bytes wait. Over it: SLOW_CONSUMER. */
   writeStallTimeout: 10_000,
   /**
-   * Unsent bytes of all connections of a process. The same for messages that wait for their turn or for credit in a server,
-   * where they are more for as long as `writeStallTimeout`; above half of it each connection may have one result that waits.
+   * Unsent bytes of all connections of a process that have this limit. The same for messages that wait for their turn or for
+   * credit in a server, where they are more for as long as `writeStallTimeout`; above half of it each connection may have one
+   * result that waits.
    */
   processWriteQueueBytes: 256 * MiB,
-  /** Bytes of unfinished messages of all connections of a process. */
+  /** Bytes of unfinished messages of all connections of a process that have this limit. */
   processReceiveBytes: 256 * MiB,
   /** Open connections of a server. Over it: a new one is dropped as it is accepted, before TLS. So for the next five. */
   maxConnections: 10_000,

@@ -1,14 +1,20 @@
 /**
- * Bytes of one kind that the connections of a process hold together. Each says what it holds; whoever finds that it is
- * too much in all lets one of them go.
+ * Bytes of one kind that the connections of a process with the same limit hold together. Each says what it holds; whoever
+ * finds that it is too much in all lets one of them go.
  */
 export class Budget<Holder> {
   /** In the order in which they began to hold anything. */
   readonly #bytes = new Map<Holder, number>();
   #held = 0;
 
+  constructor(readonly limit: number) {}
+
   get held(): number {
     return this.#held;
+  }
+
+  get isOver(): boolean {
+    return this.#held > this.limit;
   }
 
   /** What `holder` holds from now on. */

@@ -4,22 +4,30 @@ import type { Connection } from "./connection";
 import type { Slice } from "./slice";
 import { atTurnEnd } from "./turn";
 
-/** What peers do not take, and what they began and did not finish, of all connections of the process. */
-const unsent = new Budget<Connection>();
-const unfinished = new Budget<Connection>();
-
 /** Messages that wait in the outboxes of servers. */
-class Queued extends Budget<Connection> {
+class Waiting extends Budget<Connection> {
   /** Since when they are over the limit. */
   overSince: number | undefined;
 }
 
-/** By that limit, where any wait: what servers with another one hold costs no connection of a server within its own. */
-const queued = new Map<number, Queued>();
+/**
+ * What peers do not take, what they began and did not finish, and what waits in servers: by the limits there are for it, of
+ * which a process has few. What connections with another limit hold costs none that is within its own.
+ */
+const unsent = new Map<number, Budget<Connection>>();
+const unfinished = new Map<number, Budget<Connection>>();
+const waiting = new Map<number, Waiting>();
+
+/** The one for this limit. */
+function budget<B>(budgets: Map<number, B>, kind: new (limit: number) => B, limit: number): B {
+  const found = budgets.get(limit) ?? new kind(limit);
+  budgets.set(limit, found);
+  return found;
+}
 
 /** The process did something else, and no peer could take anything: they have the whole time again. */
 export function heldUp(now: number): void {
-  for (const shared of queued.values()) if (shared.overSince !== undefined) shared.overSince = now;
+  for (const shared of waiting.values()) if (shared.overSince !== undefined) shared.overSince = now;
 }
 
 /** The limits at which a peer is not read from for a while. */
@@ -34,12 +42,14 @@ export function noPauses(): Record<PauseLimit, number> {
 const WORTH_TELLING = 16 * 1024;
 /** All metadata is at most 8.2 KiB; a result without any waits when it is larger than 16. */
 const LARGEST_TRAILERS = 9 * 1024;
-const MUCH_UNSENT = "bytes that peers do not take need too much memory";
 
 /** How a connection bears a peer that does not take what it is sent, or does not finish what it sends. */
 export class Pressure {
   readonly #connection: Connection;
   readonly #slice: Slice;
+  readonly #unsent: Budget<Connection>;
+  readonly #unfinished: Budget<Connection>;
+  readonly #waiting: Waiting;
   /** Bytes of messages that are not whole, and of an unfinished frame. */
   #parts = 0;
   #partial = 0;
@@ -60,6 +70,10 @@ export class Pressure {
   constructor(connection: Connection, slice: Slice) {
     this.#connection = connection;
     this.#slice = slice;
+    const { processWriteQueueBytes, processReceiveBytes } = connection.limits;
+    this.#unsent = budget(unsent, Budget<Connection>, processWriteQueueBytes);
+    this.#unfinished = budget(unfinished, Budget<Connection>, processReceiveBytes);
+    this.#waiting = budget(waiting, Waiting, processWriteQueueBytes);
   }
 
   /** Whether what the peer sends is read. */
@@ -91,7 +105,7 @@ export class Pressure {
   drained(): void {
     const { socket, outbox, limits } = this.#connection;
     this.provoked = 0;
-    unsent.set(this.#connection, socket.buffered);
+    this.#unsent.set(this.#connection, socket.buffered);
     outbox.drained();
     if (this.#paused && socket.buffered < limits.writeQueueSoftBytes) {
       this.#paused = false;
@@ -121,14 +135,10 @@ export class Pressure {
   #tellQueued(bytes: number): void {
     if (bytes === this.#told) return;
     this.#told = bytes;
-    const { limits, wheel } = this.#connection;
-    const limit = limits.processWriteQueueBytes;
-    const shared = queued.get(limit) ?? new Queued();
-    shared.set(this.#connection, bytes);
-    if (shared.held <= limit) shared.overSince = undefined;
-    else shared.overSince ??= wheel.now();
-    if (shared.held > 0) queued.set(limit, shared);
-    else queued.delete(limit);
+    const waiting = this.#waiting;
+    waiting.set(this.#connection, bytes);
+    if (waiting.isOver) waiting.overSince ??= this.#connection.wheel.now();
+    else waiting.overSince = undefined;
   }
 
   /**
@@ -138,19 +148,24 @@ export class Pressure {
   relieve(now: number): void {
     // A client's limits are not those of the servers in its process.
     if (this.#connection.role === "client") return;
-    const { processWriteQueueBytes, writeStallTimeout } = this.#connection.limits;
-    const shared = queued.get(processWriteQueueBytes);
-    if (shared?.overSince === undefined || now - shared.overSince < writeStallTimeout) return;
-    while (shared.held > processWriteQueueBytes) {
-      shared.largest()!.abort(GoawayCode.SLOW_CONSUMER, MUCH_UNSENT, "processWriteQueueBytes");
+    const { overSince } = this.#waiting;
+    if (overSince === undefined || now - overSince < this.#connection.limits.writeStallTimeout) return;
+    this.#endLargest(this.#waiting);
+  }
+
+  /** Those that have most have to go, until the others are within the limit. */
+  #endLargest(shared: Budget<Connection>): void {
+    while (shared.isOver) {
+      shared
+        .largest()!
+        .abort(GoawayCode.SLOW_CONSUMER, "bytes that peers do not take need too much memory", "processWriteQueueBytes");
     }
   }
 
   /** Where all connections together hold much, one result of each is enough. */
   #manyResults(): boolean {
-    const { processWriteQueueBytes, writeQueueHardBytes } = this.#connection.limits;
-    const held = queued.get(processWriteQueueBytes)?.held ?? 0;
-    return this.#results > (held > processWriteQueueBytes / 2 ? 0 : writeQueueHardBytes);
+    const { held, limit } = this.#waiting;
+    return this.#results > (held > limit / 2 ? 0 : this.#connection.limits.writeQueueHardBytes);
   }
 
   #hold(): void {
@@ -170,31 +185,26 @@ export class Pressure {
 
   /** The peer takes less than it is sent. Over the budget of all connections, the one that is most behind has to go. */
   fallBehind(): void {
-    const { closed, socket, limits } = this.#connection;
+    const { closed, socket } = this.#connection;
     if (closed) return;
-    unsent.set(this.#connection, socket.buffered);
-    if (unsent.held <= limits.processWriteQueueBytes) return;
+    this.#unsent.set(this.#connection, socket.buffered);
     // Whoever is sending just now must not be interrupted by the end of another connection.
-    atTurnEnd(() => {
-      while (unsent.held > limits.processWriteQueueBytes) {
-        unsent.largest()!.abort(GoawayCode.SLOW_CONSUMER, MUCH_UNSENT, "processWriteQueueBytes");
-      }
-    });
+    if (this.#unsent.isOver) atTurnEnd(() => this.#endLargest(this.#unsent));
   }
 
   /** The connection is over. */
   end(): void {
-    unsent.set(this.#connection, 0);
+    this.#unsent.set(this.#connection, 0);
     this.#tellQueued(0);
-    unfinished.set(this.#connection, 0);
+    this.#unfinished.set(this.#connection, 0);
   }
 
   /** Tells the budget of unfinished messages; over it, whoever began first has to go. */
   #account(held: number): void {
-    unfinished.set(this.#connection, held);
+    this.#unfinished.set(this.#connection, held);
     this.#accounted = held > 0;
-    while (unfinished.held > this.#connection.limits.processReceiveBytes) {
-      unfinished
+    while (this.#unfinished.isOver) {
+      this.#unfinished
         .oldest()!
         .abort(GoawayCode.ENHANCE_YOUR_CALM, "unfinished messages take too much memory", "processReceiveBytes");
     }

@@ -142,6 +142,53 @@ describe("results that wait for longer than peers have to take them", () => {
   });
 });
 
+describe("servers of one process with other limits cost one another no connection", () => {
+  interface Held {
+    what: string;
+    /** Makes the server hold so many bytes of one of two calls of a peer. */
+    hold(link: Awaited<ReturnType<typeof answering>>, call: 0 | 1, bytes: number): void;
+    ended: string;
+  }
+
+  const kinds: Held[] = [
+    {
+      what: "what their peers do not take",
+      hold({ peer, results }, call, bytes) {
+        peer.socket.pause();
+        results[call]!.send(pattern(bytes), true);
+      },
+      ended: "bytes that peers do not take need too much memory",
+    },
+    {
+      what: "what their peers do not finish",
+      hold({ peer }, call, bytes) {
+        const id = 5 + 2 * call;
+        peer.send({ kind: "open", id, shape: Shape.UNARY, target: "default/f", body: pattern(bytes), more: true });
+      },
+      ended: "unfinished messages take too much memory",
+    },
+  ];
+
+  test.each(kinds)("by $what", async ({ hold, ended }) => {
+    const world = new World({ highWaterMark: 1_000 });
+    const server = (bytes: number) =>
+      answering(world, { processWriteQueueBytes: bytes, processReceiveBytes: bytes }, 2);
+    const low = await server(100_000);
+    const high = await server(300_000);
+    hold(high, 0, 250_000);
+    await world.settle();
+    hold(low, 0, 80_000);
+    await world.settle();
+    expect([low.host.events, high.host.events]).toEqual([["ready"], ["ready"]]);
+    hold(high, 1, 30_000);
+    await world.settle();
+    expect([low.host.events, high.host.events]).toEqual([["ready"], ["ready"]]);
+    hold(low, 1, 30_000);
+    await world.settle();
+    expect([low.host.events, high.host.events]).toEqual([["ready", expect.stringContaining(ended)], ["ready"]]);
+  });
+});
+
 test("calls that wait until results are taken begin in the scope of the socket, not of one that was answered", async () => {
   const world = new World({ highWaterMark: 1_000 });
   const scope = new AsyncLocalStorage<string>();
