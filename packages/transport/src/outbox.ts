@@ -27,7 +27,8 @@ interface Slab {
   used: number;
 }
 
-const spares: Slab[] = [];
+/** Of all connections of the process. The simulation empties it: how much of a slab is left decides where writes are cut. */
+export const spares: Slab[] = [];
 
 /** A message that is larger than a frame or waits for credit. */
 export interface Pending {
