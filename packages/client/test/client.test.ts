@@ -233,11 +233,14 @@ describe("the life of a client", () => {
   });
 
   test("ends after the calls that run, within the grace, and cancels the rest", async () => {
-    await using pair = await createTestPair(newServer());
+    const clock = new ManualClock();
+    const container = createContainer().register(CLOCK, { useValue: clock });
+    await using pair = await createTestPair(newServer(), { client: { container } });
     const long = pair.client.invokeByName("untilAborted");
     const short = pair.client.invokeByName("add", [1, 2]);
     const stopped = pair.client.stop({ graceMs: 20 });
     expect(await short).toBe(3);
+    clock.advance(25);
     await expect(long).rejects.toMatchObject({ code: "UNAVAILABLE", maybeExecuted: true });
     await stopped;
   });

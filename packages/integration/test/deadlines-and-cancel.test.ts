@@ -36,8 +36,14 @@ interface Seen {
   errors: Record<string, string>;
 }
 
-/** Three servers: `front` calls `middle`, which calls `back`, which waits for its end. */
-async function chain(): Promise<{ client: Client; seen: Seen; servers: Server[]; begun: Promise<void> }> {
+/** For a server or a client whose time is that of a clock. */
+const timed = (clock: ManualClock) => ({ container: createContainer().register(CLOCK, { useValue: clock }) });
+
+/** Three servers: `front` calls `middle`, which calls `back`, which waits for its end. On a clock each takes 10.3 ms. */
+async function chain(
+  clock?: ManualClock,
+): Promise<{ client: Client; seen: Seen; servers: Server[]; begun: Promise<void> }> {
+  const options = clock === undefined ? {} : timed(clock);
   const seen: Seen = { remaining: {}, reasons: {}, errors: {} };
   let begin!: () => void;
   const begun = new Promise<void>((resolve) => {
@@ -45,47 +51,52 @@ async function chain(): Promise<{ client: Client; seen: Seen; servers: Server[];
   });
   const note = (name: string) => {
     seen.remaining[name] = context().deadline?.remaining();
+    clock?.advance(10.3);
     void cancelled().then(({ code }) => {
       seen.reasons[name] = code;
     });
   };
-  const back = await serve((server) =>
-    server.register({
-      back: async () => {
-        note("back");
-        begin();
-        await cancelled();
-      },
-    }),
+  const back = await serve(
+    (server) =>
+      server.register({
+        back: async () => {
+          note("back");
+          begin();
+          await cancelled();
+        },
+      }),
+    options,
   );
-  const toBack = await dial(back.address!);
+  const toBack = await dial(back.address!, options);
   const pass = async (name: string, call: () => Promise<unknown>) => {
     note(name);
     const error = await failure(call());
     seen.errors[name] = error.code;
     throw error;
   };
-  const middle = await serve((server) =>
-    server.register({ middle: () => pass("middle", () => toBack.invokeByName("back")) }),
+  const middle = await serve(
+    (server) => server.register({ middle: () => pass("middle", () => toBack.invokeByName("back")) }),
+    options,
   );
-  const toMiddle = await dial(middle.address!);
-  const front = await serve((server) =>
-    server.register({ front: () => pass("front", () => toMiddle.invokeByName("middle")) }),
+  const toMiddle = await dial(middle.address!, options);
+  const front = await serve(
+    (server) => server.register({ front: () => pass("front", () => toMiddle.invokeByName("middle")) }),
+    options,
   );
-  return { client: await dial(front.address!), seen, servers: [front, middle, back], begun };
+  return { client: await dial(front.address!, options), seen, servers: [front, middle, back], begun };
 }
 
 describe("what ends a call", () => {
   test("by its deadline ends the calls that its function made, and those that theirs made", async () => {
-    const { client, seen, servers } = await chain();
-    const error = await failure(client.invokeByName("front", [], { timeout: 150 }));
-    expect(error).toMatchObject({ code: "DEADLINE_EXCEEDED", maybeExecuted: true });
+    const clock = new ManualClock();
+    const { client, seen, servers, begun } = await chain(clock);
+    const call = failure(client.invokeByName("front", [], { timeout: 150 }));
+    await begun;
+    clock.advance(150);
+    expect(await call).toMatchObject({ code: "DEADLINE_EXCEEDED", maybeExecuted: true });
     await until(() => servers.every((server) => server.stats().inFlight === 0));
-    const { front, middle, back } = seen.remaining;
-    expect(front).toBeLessThanOrEqual(150);
     // The time left travels as whole milliseconds, rounded up.
-    expect(middle).toBeLessThanOrEqual(Math.ceil(front!));
-    expect(back).toBeLessThanOrEqual(Math.ceil(middle!));
+    expect(seen.remaining).toEqual({ front: 150, middle: 140, back: 130 });
     const late = "DEADLINE_EXCEEDED";
     expect(seen.errors).toEqual({ front: late, middle: late });
     // The others may have ended with the calls that they made, before their own time was over.
@@ -383,13 +394,17 @@ describe("a generator's finally runs once", () => {
   });
 
   test("when its time is over, when its signal fires, and when the link is cut", async () => {
-    const server = new Server({ logger: SILENT }).register({ counting });
-    await using pair = await createTestPair(server);
+    const clock = new ManualClock();
+    const server = new Server({ logger: SILENT, ...timed(clock) }).register({ counting });
+    await using pair = await createTestPair(server, { client: timed(clock) });
     const remote = pair.client.registerGen<Counting>("counting");
     const all = async (stream: AsyncIterable<number>) => {
       for await (const _ of stream);
     };
-    expect((await failure(all(remote.with({ timeout: 30 })()))).code).toBe("DEADLINE_EXCEEDED");
+    const late = failure(all(remote.with({ timeout: 30 })()));
+    await until(() => server.stats().inFlight === 1);
+    clock.advance(40);
+    expect((await late).code).toBe("DEADLINE_EXCEEDED");
     await until(() => server.stats().inFlight === 0);
     expect(left).toBe(1);
     const caller = new AbortController();
@@ -472,11 +487,11 @@ describe("the time of a call", () => {
 
   test("goes by while a call that came with it has the event loop", async () => {
     const clock = new ManualClock();
-    const container = createContainer().register(CLOCK, { useValue: clock });
     const world = memory();
-    const server = new Server({ container, logger: SILENT }).register({ remaining, block: () => clock.advance(80) });
+    const server = new Server({ ...timed(clock), logger: SILENT });
+    server.register({ remaining, block: () => clock.advance(80) });
     await server.listen({ transport: world, address: "memory://here" });
-    const client = await dial("memory://here", { transports: [world], timeout: 100 });
+    const client = await dial("memory://here", { ...timed(clock), transports: [world], timeout: 100 });
     // Both are in one write, and so in one read.
     const [, left] = await Promise.all([client.invokeByName("block"), client.invokeByName("remaining")]);
     expect(left).toBe(20);

@@ -68,7 +68,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** Waits until something that happens by itself has happened. */
 async function until(happened: () => boolean): Promise<void> {
-  const end = Date.now() + 4_000;
+  const end = Date.now() + 15_000;
   while (!happened()) {
     if (Date.now() > end) throw new Error(`it never happened: ${happened.toString()}`);
     await turn();
@@ -167,10 +167,10 @@ describe("critical", () => {
       });
       const client = await call(outer);
       for (const name of ["left", "nested", "unbound"]) {
-        const left = await client.invokeByName<number>(name, [], { timeout: 1_500 });
+        const left = await client.invokeByName<number>(name, [], { timeout: 1_999 });
         // Whole seconds would be 1 000 or 2 000.
         expect(left).toBeGreaterThan(1_000);
-        expect(left).toBeLessThanOrEqual(1_500);
+        expect(left).toBeLessThanOrEqual(1_999);
       }
       await expect(client.invokeByName("slow", [], { timeout: 20 })).rejects.toMatchObject({
         code: "DEADLINE_EXCEEDED",
@@ -322,7 +322,7 @@ describe("critical", () => {
       }
       await expect(client.invokeByName("one", [], { timeout: 5_000 })).rejects.toMatchObject({ code: "UNKNOWN" });
       broken = false;
-      expect(await client.invokeByName("one")).toBe(1);
+      expect(await client.invokeByName("one", [], { timeout: 5_000 })).toBe(1);
       // The client's own limit, as the call has none; without the option it is 30 seconds.
       await expect(client.invokeByName("never")).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
       expect(LIMITS.timeout).toBe(30_000);
@@ -561,16 +561,16 @@ describe("serious", () => {
       server.register(spin, { worker: true });
       server.register((n: number) => n + 1, { name: "next", worker: true });
       const client = await call(server);
-      await expect(client.invokeByName("wait", [], { timeout: 20 })).rejects.toMatchObject({
-        code: "DEADLINE_EXCEEDED",
-      });
       const caller = new AbortController();
       const cancelled = client.invokeByName("wait", [], { signal: caller.signal });
       await until(() => server.stats().inFlight > 0);
       caller.abort();
       await expect(cancelled).rejects.toMatchObject({ code: "CANCELLED" });
+      await expect(client.invokeByName("wait", [], { timeout: 20 })).rejects.toMatchObject({
+        code: "DEADLINE_EXCEEDED",
+      });
       await until(() => reasons.length === 2);
-      expect(reasons).toEqual([expect.any(String), "CANCELLED"]);
+      expect(reasons).toEqual(["CANCELLED", expect.any(String)]);
       // More of them than there are threads: none stays behind.
       await Promise.allSettled(Array.from({ length: 6 }, () => client.invokeByName("spin", [], { timeout: 50 })));
       await until(() => server.stats().inFlight === 0);

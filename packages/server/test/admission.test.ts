@@ -293,7 +293,7 @@ function startedSocket<S extends { start(handler: object): void }>(socket: S): {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 3_000;
+  const deadline = performance.now() + 15_000;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`waited in vain for ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 1));

@@ -175,6 +175,11 @@ describe("a signal", () => {
 
   test("ends the thread that runs the task, and tasks that wait for it go on", async () => {
     const pool = timely();
+    // Its thread has started.
+    await pool.run(
+      text(() => 1),
+      [],
+    );
     const controller = new AbortController();
     const endless = pool.run(forever, [], controller.signal);
     const waiting = pool.run(

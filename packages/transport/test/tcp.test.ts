@@ -71,9 +71,8 @@ describe("tcp", () => {
     expect(drops).toEqual(["127.0.0.1 came when 2 connections were open"]);
     first.destroy();
     accepted[0]?.destroy();
-    await sleep(10);
-    await raw();
-    await until(() => accepted.length === 3);
+    // A place is free once the socket itself is gone, which may be a moment later.
+    while (accepted.length < 3) await raw();
   });
 
   test("drops what the filter refuses, also when the filter or onDrop throws", async () => {
@@ -237,7 +236,7 @@ function close(socket: Socket): Promise<Error | undefined> {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 3_000;
+  const deadline = performance.now() + 15_000;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`waited in vain for ${condition}`);
     await sleep(1);
