@@ -1,6 +1,6 @@
-import { CODES, codeFromNumber } from "./code";
+import { CODES, type Code, codeFromNumber } from "./code";
 import type { Codec } from "./codec";
-import { RapError } from "./error";
+import { RapError, type RapErrorInit } from "./error";
 import { ResetFlag } from "./frame";
 import { decodeMetadata } from "./metadata";
 import { blockEnd, metadataBlock, PayloadError } from "./payload";
@@ -50,7 +50,7 @@ function encoded(body: readonly unknown[], codec: Codec): Uint8Array | undefined
   }
 }
 
-/** Reads a RESET's payload. Throws PayloadError or CodecError. */
+/** Reads a RESET's payload, as an error without a stack. Throws PayloadError or CodecError. */
 export function decodeError(bytes: Uint8Array, start: number, end: number, codec: Codec): RapError {
   if (end - start < 2) throw new PayloadError("RESET is cut short");
   const code = codeFromNumber(bytes[start]!);
@@ -60,7 +60,7 @@ export function decodeError(bytes: Uint8Array, start: number, end: number, codec
   const body: unknown = at < end ? codec.decode(bytes, at, end, false) : [];
   if (!Array.isArray(body)) throw new PayloadError("RESET's body is not an array");
   const [message, reason, retryAfterMs, data, details] = body as unknown[];
-  return new RapError(code, typeof message === "string" ? message : undefined, {
+  return peersError(code, typeof message === "string" ? message : undefined, {
     reason: typeof reason === "string" ? reason : undefined,
     retryAfterMs: typeof retryAfterMs === "number" ? retryAfterMs : undefined,
     data,
@@ -69,6 +69,18 @@ export function decodeError(bytes: Uint8Array, start: number, end: number, codec
     origin: "remote",
     maybeExecuted: (flags & ResetFlag.NEVER_PROCESSED) === 0,
   });
+}
+
+/** Without a stack, which would cost five times as much as all else and lead from the socket to here, to no call. */
+function peersError(code: Code, message: string | undefined, init: RapErrorInit): RapError {
+  const { stackTraceLimit } = Error;
+  // Not by `=`, which throws where a program froze what is built in.
+  Reflect.set(Error, "stackTraceLimit", 0);
+  try {
+    return new RapError(code, message, init);
+  } finally {
+    Reflect.set(Error, "stackTraceLimit", stackTraceLimit);
+  }
 }
 
 /** A message with a lone surrogate still gets through, with the surrogate replaced. */

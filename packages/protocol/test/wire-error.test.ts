@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { describe, expect, test } from "@jest/globals";
 import { CODES, type Code } from "../src/code";
 import { CodecError } from "../src/codec";
@@ -53,6 +54,15 @@ describe("an error that crosses the wire", () => {
       ["a", "2"],
       ["b-bin", Uint8Array.of(3)],
     ]);
+  });
+
+  test("has no stack, as none leads to the call, and leaves those of other errors alone", () => {
+    const limit = Error.stackTraceLimit;
+    const error = carry("ABORTED", "no");
+    expect(error.stack).toBe("RapError: no");
+    expect(inspect(error)).toMatch(/^\[RapError: no\] \{/);
+    expect(Error.stackTraceLimit).toBe(limit);
+    expect(new RapError("ABORTED").stack).toMatch(/wire-error\.test\.ts/);
   });
 
   test("says whether the function may have run", () => {
