@@ -88,8 +88,16 @@ export function runMessageMiddleware<C extends RequestContext>(
   return list.length === 0 ? call(args, ctx) : new Step(list, 0, ctx, args, call).run();
 }
 
-/** One middleware of a call. An object, as closures take twice its memory. */
-class Step<C extends RequestContext> {
+const AsyncFunction = (async () => {}).constructor;
+
+/**
+ * One middleware of a call, and what `next` gives it. An object, as closures take twice its memory.
+ *
+ * A middleware that is no async function mostly passes on what `next` gave it, so it is given this object, which makes
+ * its promise when somebody asks for it: with `AsyncLocalStorage` on, a promise costs Node 20 0.5 us, a fifth of a small
+ * call. One that awaits is given a promise at once, as `await` takes longer for anything else.
+ */
+class Step<C extends RequestContext> implements Promise<unknown> {
   readonly #list: readonly MessageMiddleware[];
   readonly #index: number;
   readonly #ctx: C;
@@ -115,9 +123,31 @@ class Step<C extends RequestContext> {
   }
 
   run(): unknown {
-    const result: unknown = this.#list[this.#index]!.dispatch(this.#ctx, this.#args, (changed) => this.#next(changed));
+    const middleware = this.#list[this.#index]!;
+    const result: unknown = middleware.dispatch(this.#ctx, this.#args, (changed) => this.#next(changed));
     // Middleware that only passes on what it got from `next` needs no turn of the event loop.
-    return result === this.#promise ? this.#value : result;
+    if (result === this || result === this.#promise) return this.#value;
+    return result;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "Promise";
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: it is a promise, made when it is asked for.
+  then<A = unknown, B = never>(
+    onFulfilled?: ((value: unknown) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.#settled().then(onFulfilled, onRejected);
+  }
+
+  catch<B = never>(onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<unknown> {
+    return this.#settled().catch(onRejected);
+  }
+
+  finally(onFinally?: (() => void) | null): Promise<unknown> {
+    return this.#settled().finally(onFinally);
   }
 
   #next(changed = this.#args): Promise<unknown> {
@@ -126,13 +156,18 @@ class Step<C extends RequestContext> {
     try {
       this.#value = this.#rest(changed);
       // First, as a value may throw when it is looked at.
-      const waits = isPromise(this.#value);
-      this.#promise = Promise.resolve(this.#value);
-      if (waits) this.#value = this.#promise;
+      if (isPromise(this.#value)) this.#value = this.#settled();
+      else if (this.#list[this.#index]!.dispatch.constructor !== AsyncFunction) return this;
     } catch (error) {
       this.#promise = Promise.reject(error);
       this.#value = this.#promise;
     }
+    return this.#settled();
+  }
+
+  /** What comes of the rest, as a promise. */
+  #settled(): Promise<unknown> {
+    this.#promise ??= Promise.resolve(this.#value);
     return this.#promise;
   }
 
