@@ -204,14 +204,15 @@ export class Client implements AsyncDisposable {
    * loaded already.
    */
   use(...interceptors: Interceptor[]): this {
-    for (const interceptor of interceptors) {
+    for (const [index, interceptor] of interceptors.entries()) {
       if (typeof interceptor !== "function")
         throw loadError(
           `an interceptor is a function, client.use(async (call, next) => next(call)), not ${given(interceptor)}`,
         );
-      if (this.#interceptors.includes(interceptor)) throw loadError("an interceptor is loaded already");
-      this.#interceptors.push(interceptor);
+      if (this.#interceptors.includes(interceptor) || interceptors.indexOf(interceptor) < index)
+        throw loadError("an interceptor is loaded already");
     }
+    this.#interceptors.push(...interceptors);
     return this;
   }
 

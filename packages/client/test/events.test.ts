@@ -176,6 +176,8 @@ test("a processor with a start of its own, and an interceptor that is there alre
   const interceptor: Interceptor = (call, next) => next(call);
   pair.client.use(interceptor);
   expect(() => pair.client.use(interceptor)).toThrow(refused);
-  expect(() => new Client().use(interceptor, interceptor)).toThrow(refused);
+  const client = new Client();
+  for (const bad of [interceptor, {} as never]) expect(() => client.use(interceptor, bad)).toThrow(refused);
+  expect(() => client.use(interceptor)).not.toThrow();
   expect(() => new Client().use({} as never)).toThrow(refused);
 });

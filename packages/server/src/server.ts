@@ -202,9 +202,7 @@ export class Server implements AsyncDisposable, Host {
    */
   loadMiddleware(list: readonly (ConnMiddleware | MessageMiddleware)[]): this {
     if (!Array.isArray(list)) throw loadError(`loadMiddleware() takes a list of middleware, not ${given(list)}`);
-    this.#check(list);
-    for (const middleware of list) this.#load(middleware);
-    return this;
+    return this.#load(list, list, []);
   }
 
   /**
@@ -213,22 +211,15 @@ export class Server implements AsyncDisposable, Host {
    */
   loadProcessor(list: readonly Processor[]): this {
     if (!Array.isArray(list)) throw loadError(`loadProcessor() takes a list of processors, not ${given(list)}`);
-    this.#processors.load(list, this.#state === "idle");
-    this.#parts.push(...list);
-    this.#core.processors = this.#processors.active;
-    this.#core.secure = this.#processors.secure;
-    return this;
+    return this.#load(list, [], list);
   }
 
-  /** Adds middleware and processors alike. */
+  /** Adds middleware and processors alike: all of them or, when one cannot be loaded, none. */
   use(...list: (ConnMiddleware | MessageMiddleware | Processor)[]): this {
-    for (const part of list) {
-      if (typeof part === "function")
-        throw loadError("use() takes a function in messageMiddleware() or connMiddleware()");
-      if (isMiddleware(part)) this.loadMiddleware([part]);
-      else this.loadProcessor([part]);
-    }
-    return this;
+    if (list.some((part) => typeof part === "function"))
+      throw loadError("use() takes a function in messageMiddleware() or connMiddleware()");
+    const processors = list.filter((part) => !isMiddleware(part));
+    return this.#load(list, list.filter(isMiddleware), processors);
   }
 
   /** Adds functions to run before the server listens; one that throws keeps it from starting. */
@@ -421,19 +412,25 @@ export class Server implements AsyncDisposable, Host {
     this.#logger.error({ err: error }, "a lifecycle event failed");
   };
 
-  /** Throws for a list of which one cannot be loaded, so that none is. */
-  #check(list: readonly (ConnMiddleware | MessageMiddleware)[]): void {
-    for (const [index, part] of list.entries()) {
+  /** Adds parts, which are middleware and processors: all of them or, when one cannot be loaded, none. */
+  #load(
+    parts: readonly (Lifecycle | Processor)[],
+    middleware: readonly (ConnMiddleware | MessageMiddleware)[],
+    processors: readonly Processor[],
+  ): this {
+    for (const [index, part] of middleware.entries()) {
       checkMiddleware(part);
-      if (this.#parts.includes(part) || list.indexOf(part) < index) throw loadError("a middleware is loaded already");
+      if (this.#parts.includes(part) || middleware.indexOf(part) < index)
+        throw loadError("a middleware is loaded already");
       checkInTime(part, this.#state !== "idle");
     }
-  }
-
-  #load(part: ConnMiddleware | MessageMiddleware): void {
-    if (part.kind === "conn") this.#connMiddleware.push(part);
-    else this.#messageMiddleware.push(part);
-    this.#parts.push(part);
+    this.#processors.load(processors, this.#state === "idle");
+    this.#core.processors = this.#processors.active;
+    this.#core.secure = this.#processors.secure;
+    this.#connMiddleware.push(...middleware.filter((part) => part.kind === "conn"));
+    this.#messageMiddleware.push(...middleware.filter((part) => part.kind === "message"));
+    this.#parts.push(...parts);
+    return this;
   }
 
   #accept(socket: Socket): void {

@@ -1,7 +1,18 @@
 import { describe, expect, test } from "@jest/globals";
 import { createTestPair } from "@rap/testing";
 import { memory } from "@rap/transport";
-import { createContainer, LIMITS, messageMiddleware, RapService, Rpc, rpc, Server, type ServerOptions } from "../src";
+import {
+  connMiddleware,
+  createContainer,
+  type Envelope,
+  LIMITS,
+  messageMiddleware,
+  RapService,
+  Rpc,
+  rpc,
+  Server,
+  type ServerOptions,
+} from "../src";
 
 const meant = (text: string) =>
   expect.objectContaining({ name: "TypeError", code: "ERR_RAP_OPTION", message: expect.stringContaining(text) });
@@ -158,6 +169,19 @@ test("a list of middleware of which one is none loads none", () => {
   expect(() => server.loadMiddleware([good, {} as never])).toThrow("dispatch");
   expect(() => server.loadMiddleware([good, good])).toThrow("loaded already");
   expect(() => server.loadMiddleware([good])).not.toThrow();
+});
+
+test("of several parts of which one is none, or is there already, none is loaded", () => {
+  const good = messageMiddleware((_, args, next) => next(args));
+  const conn = connMiddleware((_, next) => next());
+  const processor = { onRequest: (message: Envelope) => message };
+  for (const bad of [{ kind: "conn" }, { onRequest: 5 }, () => undefined, 3, null, good, conn, processor]) {
+    const server = new Server();
+    expect(() => server.use(good, conn, processor, bad as never)).toThrow(
+      expect.objectContaining({ name: "TypeError", code: "ERR_RAP_LOAD" }),
+    );
+    expect(() => server.use(processor, conn, good)).not.toThrow();
+  }
 });
 
 test("a message middleware may have a filter of its own", () => {
