@@ -4,6 +4,7 @@ import {
   type Channel,
   checkErrorDef,
   type ErrorDef,
+  isSchema,
   messageOf,
   RapError,
 } from "@rap/protocol";
@@ -85,10 +86,7 @@ export function rpc(options: MethodOptions, fn: AnyFn): AnyFn {
   return mark(fn, CONTRACT, Object.freeze({ ...options }));
 }
 
-const schema = must("a Standard Schema (zod, valibot, arktype …)", (value) => {
-  const standard = (value as Partial<StandardSchemaV1> | null | undefined)?.["~standard"];
-  return typeof standard?.validate === "function";
-});
+const schema = must("a Standard Schema (zod, valibot, arktype …)", isSchema);
 
 const limit = must(
   "a positive number of milliseconds",

@@ -8,7 +8,7 @@ import {
   type KeyObject,
   timingSafeEqual,
 } from "node:crypto";
-import { readU16, readU32, writeU16, writeU32 } from "@rap/protocol";
+import { NO_BYTES, readU16, readU32, writeU16, writeU32 } from "@rap/protocol";
 import { secretKey } from "./key";
 import { type Suite, suiteNumber, suiteOf } from "./suite";
 
@@ -22,7 +22,6 @@ const BOUND = 0x01;
 const RANDOM_BYTES = 32;
 const SHARE_BYTES = 32;
 const TAG_BYTES = 32;
-const NOTHING = new Uint8Array(0);
 
 /** What the client offers. */
 export interface Offer {
@@ -106,14 +105,14 @@ export function decodeAnswer(bytes: Uint8Array): Signed<Answer> {
 
 /** The key of the tags of offers. */
 export function offerKey(secret: KeyObject): KeyObject {
-  return expand(secret, NOTHING, "offer", NOTHING);
+  return expand(secret, NO_BYTES, "offer", NO_BYTES);
 }
 
 /** An offer's tag. `binding` is of the TLS connection underneath, for an offer that is bound to it. */
 export function offerTag(key: KeyObject, body: Uint8Array, binding: Uint8Array | undefined): Uint8Array {
   return createHmac("sha256", key)
     .update(body)
-    .update(binding ?? NOTHING)
+    .update(binding ?? NO_BYTES)
     .digest();
 }
 
@@ -130,7 +129,7 @@ export function sameTag(a: Uint8Array, b: Uint8Array): boolean {
 /** A hash of all that both sides said: whatever is altered on its way alters every secret. */
 export function transcriptOf(offer: Uint8Array, answer: Uint8Array, binding: Uint8Array | undefined): Uint8Array {
   const hash = createHash("sha256");
-  for (const part of [offer, answer, binding ?? NOTHING]) {
+  for (const part of [offer, answer, binding ?? NO_BYTES]) {
     const length = new Uint8Array(2);
     writeU16(length, 0, part.length);
     hash.update(length).update(part);

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, hkdfSync, type KeyObject } from "node:crypto";
 import { checkOptions, given } from "@rap/core";
-import { type Clock, HEAD_BYTES, Kind, type RecordCipher, writeHead, writeU32 } from "@rap/protocol";
+import { type Clock, HEAD_BYTES, Kind, NO_BYTES, type RecordCipher, writeHead, writeU32 } from "@rap/protocol";
 import { secretKey } from "./key";
 import type { Suite } from "./suite";
 
@@ -21,7 +21,6 @@ export const HARD_STOP = { records: 2 * REKEY.records, bytes: 2 * REKEY.bytes };
 
 const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
-const NOTHING = new Uint8Array(0);
 
 /** A SEALED frame's flag: from this record on the sender's next key is used. */
 const NEXT_KEY = 0x01;
@@ -45,7 +44,7 @@ export class Direction {
   /** Makes the next key; it cannot be found from what came of it. */
   #secret: Buffer;
   #key: KeyObject | undefined;
-  #iv = NOTHING;
+  #iv = NO_BYTES;
   #since = 0;
   #epoch = -1;
   readonly #nonce = new Uint8Array(NONCE_BYTES);
@@ -72,7 +71,7 @@ export class Direction {
 
   /** Goes on to the next key. */
   next(): void {
-    const secret = Buffer.from(hkdfSync("sha256", this.#secret, NOTHING, "rap/1 next", 32));
+    const secret = Buffer.from(hkdfSync("sha256", this.#secret, NO_BYTES, "rap/1 next", 32));
     this.#secret.fill(0);
     this.#secret = secret;
     this.#setKey();
@@ -126,8 +125,8 @@ export class Direction {
   }
 
   #setKey(): void {
-    this.#key = secretKey(hkdfSync("sha256", this.#secret, NOTHING, "rap/1 key", 32));
-    this.#iv = Buffer.from(hkdfSync("sha256", this.#secret, NOTHING, "rap/1 iv", NONCE_BYTES));
+    this.#key = secretKey(hkdfSync("sha256", this.#secret, NO_BYTES, "rap/1 key", 32));
+    this.#iv = Buffer.from(hkdfSync("sha256", this.#secret, NO_BYTES, "rap/1 iv", NONCE_BYTES));
     this.#epoch++;
     this.#aad[HEAD_BYTES] = this.#side;
     writeU32(this.#aad, HEAD_BYTES + 1, this.#epoch);

@@ -2,6 +2,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { CODES, type Code, isCode } from "./code";
 import { initOf, RapError } from "./error";
 import { nearest } from "./nearest";
+import { isSchema } from "./schema";
 
 /** One typed error: its code and, if it has data, the schema of it. */
 export interface ErrorDef {
@@ -65,7 +66,7 @@ export function checkErrorDef(reason: string, definition: ErrorDef): void {
   const { code, data, message, retryAfterMs } = definition;
   if (!isCode(code))
     throw invalid(`${reason}: ${String(code)} is not a code; they are ${Object.keys(CODES).join(", ")}`);
-  if (data !== undefined && typeof (data as Partial<StandardSchemaV1> | null)?.["~standard"]?.validate !== "function") {
+  if (data !== undefined && !isSchema(data)) {
     throw invalid(`${reason}: its data is a Standard Schema (zod, valibot, arktype …)`);
   }
   if (message !== undefined && typeof message !== "string") throw invalid(`${reason}: its message is a text`);

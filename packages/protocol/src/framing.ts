@@ -19,7 +19,8 @@ const MIN_PART = 4 * 1024;
 /** A message's parts but the last are at least this long, and so is what is left of a frame. */
 const MIN_REST = 256;
 
-const EMPTY = new Uint8Array(0);
+/** Where there is nothing. */
+export const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 /** A stream of bytes that is not rap's. The message says what it looks like. */
 export class FramingError extends Error {
@@ -41,7 +42,7 @@ export class FrameReader {
   #maxFrameBytes: number;
   #preamble = 0;
   /** An unfinished frame, its head included: the first `#have` bytes of `#partial`. */
-  #partial: Uint8Array = EMPTY;
+  #partial: Uint8Array = NO_BYTES;
   #have = 0;
   #stopped = false;
   #held = false;
@@ -77,7 +78,7 @@ export class FrameReader {
   /** Hands over no more frames, not even those of bytes already pushed. */
   stop(): void {
     this.#stopped = true;
-    this.#partial = EMPTY;
+    this.#partial = NO_BYTES;
     this.#kept = [];
     this.#have = 0;
     this.#rest = 0;
@@ -186,7 +187,7 @@ export class FrameReader {
     at = this.#grow(chunk, at, whole);
     if (this.#have < whole) return at;
     const frame = this.#partial;
-    this.#partial = EMPTY;
+    this.#partial = NO_BYTES;
     this.#have = 0;
     this.#sink.frame(frame[4]!, frame[5]!, readU32(frame, 6), frame, HEAD_BYTES, whole, true);
     return at;

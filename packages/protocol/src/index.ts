@@ -43,6 +43,7 @@ export {
   FrameReader,
   type FrameSink,
   FramingError,
+  NO_BYTES,
   readU16,
   readU32,
   writeHead,
@@ -89,5 +90,6 @@ export {
   writeOpen,
 } from "./payload";
 export { type Random, randomId, systemRandom } from "./random";
+export { isSchema } from "./schema";
 export { RECORD_BYTES, type RecordCipher, type SecureAnswer, type SecureLayer, type SecureOffer } from "./secure";
 export { decodeError, type ErrorWords, encodeError } from "./wire-error";

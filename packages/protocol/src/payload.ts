@@ -1,5 +1,5 @@
 import { Flag, type Frame, HEAD_BYTES, type Hello, Kind, ResetFlag, SHAPE_MASK, SHAPE_SHIFT, Shape } from "./frame";
-import { copyBytes, readU16, readU32, writeHead, writeU16, writeU32 } from "./framing";
+import { copyBytes, NO_BYTES, readU16, readU32, writeHead, writeU16, writeU32 } from "./framing";
 import { decodeMetadata, encodeMetadata, type Metadata } from "./metadata";
 
 const encoder = new TextEncoder();
@@ -115,7 +115,7 @@ export function blockEnd(bytes: Uint8Array, start: number, end: number): number 
 
 /** A metadata block with its length before it, as frames other than HEADERS carry it. */
 export function metadataBlock(metadata: Metadata | undefined): Uint8Array {
-  if (metadata === undefined) return new Uint8Array(0);
+  if (metadata === undefined) return NO_BYTES;
   const block = encodeMetadata(metadata);
   const bytes = new Uint8Array(2 + block.length);
   writeU16(bytes, 0, block.length);
@@ -133,7 +133,7 @@ export function encodeHello(hello: Hello): Uint8Array {
   });
   const info = encoder.encode(hello.info);
   parts.push(numbers, u16(info.length), info);
-  const metadata = hello.metadata === undefined ? new Uint8Array(0) : encodeMetadata(hello.metadata);
+  const metadata = hello.metadata === undefined ? NO_BYTES : encodeMetadata(hello.metadata);
   parts.push(u16(metadata.length), metadata);
   for (const [type, bytes] of hello.extensions) parts.push(u16(type), u16(bytes.length), bytes);
   return concat(parts);

@@ -2,6 +2,7 @@ import { CODES, type Code, codeFromNumber } from "./code";
 import type { Codec } from "./codec";
 import { RapError, type RapErrorInit } from "./error";
 import { ResetFlag } from "./frame";
+import { NO_BYTES } from "./framing";
 import { decodeMetadata } from "./metadata";
 import { blockEnd, metadataBlock, PayloadError } from "./payload";
 
@@ -18,7 +19,7 @@ export type ErrorWords = Pick<
  * Data that cannot be sent, or is over 48 KiB, is left out rather than losing the error.
  */
 export function encodeError(error: ErrorWords, codec: Codec): Uint8Array {
-  const metadata = error.metadata.size > 0 ? metadataBlock(error.metadata) : new Uint8Array(0);
+  const metadata = error.metadata.size > 0 ? metadataBlock(error.metadata) : NO_BYTES;
   const body = encodeBody(error, codec);
   const bytes = new Uint8Array(2 + metadata.length + body.length);
   bytes[0] = CODES[error.code];
@@ -37,7 +38,7 @@ function encodeBody(error: ErrorWords, codec: Codec): Uint8Array {
   const whole = encoded([message, reason, retryAfterMs, data, details], codec);
   if (whole !== undefined) return whole;
   const words = wellFormed(message.slice(0, MAX_MESSAGE_LENGTH));
-  return encoded([words, reason, retryAfterMs], codec) ?? encoded([words], codec) ?? new Uint8Array(0);
+  return encoded([words, reason, retryAfterMs], codec) ?? encoded([words], codec) ?? NO_BYTES;
 }
 
 /** undefined for what cannot be sent, or is too large. */

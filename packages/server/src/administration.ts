@@ -108,7 +108,7 @@ function checked(given: unknown): LoadedOptions {
   try {
     checkOptions("registry", given as LoadedOptions, OPTIONS);
   } catch (error) {
-    throw invalid(messageOf(error));
+    throw new RapError("INVALID_ARGUMENT", messageOf(error));
   }
   return given as LoadedOptions;
 }
@@ -129,8 +129,4 @@ function registering<T>(register: () => T): T {
     if (code !== "ERR_RAP_REGISTER") throw error;
     throw new RapError(taken ? "ALREADY_EXISTS" : "INVALID_ARGUMENT", messageOf(error), { cause: error });
   }
-}
-
-function invalid(message: string): RapError {
-  return new RapError("INVALID_ARGUMENT", message);
 }

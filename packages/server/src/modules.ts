@@ -4,7 +4,8 @@ import { extname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { runInThisContext } from "node:vm";
 import { abortError, checkOptions, listOf, optionError, unlessAborted } from "@rap/core";
-import { type AnyFn, LIMITS, messageOf, RapError } from "@rap/protocol";
+import { type AnyFn, messageOf, RapError } from "@rap/protocol";
+import { quote } from "./registry";
 
 /** What `registry/load` and `registry/reload` may load. */
 export interface LoadOptions {
@@ -152,8 +153,4 @@ function outside(module: string): RapError {
 
 function invalid(message: string): RapError {
   return new RapError("INVALID_ARGUMENT", message);
-}
-
-function quote(text: unknown): string {
-  return JSON.stringify(String(text).slice(0, LIMITS.maxNameBytes));
 }

@@ -321,6 +321,7 @@ function describe(value: unknown): string {
   return Array.isArray(value) ? "an array" : `of type ${typeof value}`;
 }
 
-function quote(value: unknown): string {
+/** A name that somebody gave, for a message: cut where none may be longer. */
+export function quote(value: unknown): string {
   return JSON.stringify(String(value).slice(0, LIMITS.maxNameBytes));
 }

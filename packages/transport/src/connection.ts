@@ -11,6 +11,7 @@ import {
   type Hello,
   Kind,
   type Limits,
+  NO_BYTES,
   openSize,
   PREAMBLE,
   RapError,
@@ -36,7 +37,6 @@ import { frameTrace } from "./trace";
 import type { Socket, SocketHandler } from "./transport";
 import { type TimerWheel, Watch } from "./wheel";
 
-const NONE = new Uint8Array(0);
 /** What the fields of OPEN hold. */
 const MAX_TARGET_BYTES = 0xffff;
 const MAX_STREAM_ARG = 0xff;
@@ -194,7 +194,7 @@ export class Connection implements SocketHandler {
     writeOpen(outbox.buffer, at, target, Math.min(timeout, MAX_TIMEOUT), metadata, streamArg);
     if (tail !== undefined) {
       const sent = putFirst(body!, tail, outbox.buffer, at + size);
-      stream.push({ body: tail, sent, begun: true, prefix: NONE, kind: Kind.OPEN, flags: 0, end });
+      stream.push({ body: tail, sent, begun: true, prefix: NO_BYTES, kind: Kind.OPEN, flags: 0, end });
     } else if (whole) {
       if (body !== undefined) {
         copyBytes(body, outbox.buffer, at + size);
@@ -204,7 +204,7 @@ export class Connection implements SocketHandler {
     } else {
       copyBytes(body!.subarray(0, first), outbox.buffer, at + size);
       const rest = kept(body!);
-      stream.push({ body: rest, sent: first, begun: true, prefix: NONE, kind: Kind.OPEN, flags: 0, end });
+      stream.push({ body: rest, sent: first, begun: true, prefix: NO_BYTES, kind: Kind.OPEN, flags: 0, end });
     }
     if (this.#streams.nextId >= this.limits.maxStreamId) this.#goaway.exhausted();
     return stream;
@@ -363,7 +363,7 @@ export class Connection implements SocketHandler {
   /** Looks at what has come meanwhile; more comes when its socket is resumed. */
   release(): void {
     this.#reader.release();
-    this.onData(NONE);
+    this.onData(NO_BYTES);
   }
 
   /** A stream is over on both sides. */

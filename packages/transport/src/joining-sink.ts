@@ -1,10 +1,9 @@
-import type { Metadata, RapError } from "@rap/protocol";
+import { type Metadata, NO_BYTES, type RapError } from "@rap/protocol";
 import type { StreamSink } from "./stream";
 import { nextTurn } from "./turn";
 
 /** Bytes that are copied in one turn of the event loop. */
 const SLICE = 256 * 1024;
-const NONE = new Uint8Array(0);
 
 /** A large message that came whole. */
 export interface LargeMessageParts {
@@ -24,7 +23,7 @@ export class JoiningSink implements StreamSink {
   readonly #idle: () => void;
   /** Large messages and what came after them, in order. */
   #queue: (LargeMessageParts | (() => void))[] = [];
-  #message: Uint8Array = NONE;
+  #message: Uint8Array = NO_BYTES;
   #filled = 0;
   /** The part that comes next, and how much of it is copied. */
   #next = 0;
@@ -49,7 +48,7 @@ export class JoiningSink implements StreamSink {
     this.#stopped = true;
     for (const waiting of this.#queue) if (typeof waiting !== "function") this.#joined(waiting.size);
     this.#queue = [];
-    this.#message = NONE;
+    this.#message = NO_BYTES;
   }
 
   onMessage(
@@ -93,7 +92,7 @@ export class JoiningSink implements StreamSink {
     this.#copySlice(large);
     if (this.#filled < large.size) return nextTurn(this.#join);
     const message = this.#message;
-    this.#message = NONE;
+    this.#message = NO_BYTES;
     this.#filled = 0;
     this.#next = 0;
     this.#queue.shift();
@@ -111,7 +110,7 @@ export class JoiningSink implements StreamSink {
       this.#filled += piece.length;
       this.#copied += piece.length;
       if (this.#copied < part.length) continue;
-      parts[this.#next++] = NONE;
+      parts[this.#next++] = NO_BYTES;
       this.#copied = 0;
     }
   }

@@ -3,6 +3,7 @@ import {
   type FrameSink,
   HEAD_BYTES,
   Kind,
+  NO_BYTES,
   PREAMBLE,
   RECORD_BYTES,
   type RecordCipher,
@@ -104,7 +105,7 @@ export class SealedSocket implements Socket, SocketHandler, FrameSink {
     try {
       this.#reader.push(bytes);
       // So that who watches over slow peers learns that a record has begun.
-      if (this.#cipher !== undefined && this.partial > 0) this.#handler!.onData(NOTHING);
+      if (this.#cipher !== undefined && this.partial > 0) this.#handler!.onData(NO_BYTES);
     } catch (error) {
       this.destroy(toError(error));
     }
@@ -199,8 +200,6 @@ export class SealedSocket implements Socket, SocketHandler, FrameSink {
     this.#cipher?.close();
   }
 }
-
-const NOTHING = new Uint8Array(0);
 
 /** What a record holds. */
 function opened(cipher: RecordCipher, frame: Uint8Array): Uint8Array {

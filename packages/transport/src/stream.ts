@@ -9,6 +9,7 @@ import {
   type LargeMessage,
   type Metadata,
   metadataBlock,
+  NO_BYTES,
   OWNED_BYTES,
   RapError,
   Shape,
@@ -18,8 +19,6 @@ import type { Connection } from "./connection";
 import { MIN_FRAGMENT, type Pending, SMALL_BYTES } from "./outbox";
 import { StreamCredit } from "./stream-credit";
 import { Violation } from "./violation";
-
-const NONE: Uint8Array = new Uint8Array(0);
 
 /** A message that can wait: what the codec's buffer holds would not last. */
 export function kept(body: Uint8Array): Uint8Array {
@@ -115,7 +114,7 @@ export class Stream {
     // After a RESET nobody reads any more, nor grants credit: an item would wait for ever, and the end behind it.
     if (this.localDone || (this.peerReset && !end)) return true;
     this.connection.checkSize(body.length);
-    const block = metadata === undefined ? NONE : metadataBlock(metadata);
+    const block = metadataBlock(metadata);
     const flags = block.length > 0 ? Flag.METADATA : 0;
     if (
       this.pending.length === 0 &&
@@ -138,13 +137,13 @@ export class Stream {
   sendLarge({ head, tail }: LargeMessage, end: boolean, metadata?: Metadata): void {
     if (this.localDone) return;
     this.connection.checkSize(head.length + tail.length);
-    const block = metadata === undefined ? NONE : metadataBlock(metadata);
+    const block = metadataBlock(metadata);
     const { outbox } = this.connection;
     const flags = Flag.MORE | (block.length > 0 ? Flag.METADATA : 0);
     const at = outbox.reserve(Kind.DATA, flags, this.id, block.length + MIN_FRAGMENT);
     if (block.length > 0) outbox.buffer.set(block, at);
     const sent = putFirst(head, tail, outbox.buffer, at + block.length);
-    this.push({ body: tail, sent, begun: true, prefix: NONE, kind: Kind.DATA, flags: 0, end });
+    this.push({ body: tail, sent, begun: true, prefix: NO_BYTES, kind: Kind.DATA, flags: 0, end });
   }
 
   /** Adds a message to those that wait; the outbox takes it from there. */
@@ -163,7 +162,7 @@ export class Stream {
   /** Half-close: after what was sent, nothing more comes from this side. */
   end(trailers?: Metadata): void {
     if (this.localDone || this.pending.at(-1)?.end === true) return;
-    const block = trailers === undefined ? NONE : metadataBlock(trailers);
+    const block = metadataBlock(trailers);
     this.#control(Kind.END, block.length > 0 ? Flag.METADATA : 0, block, true);
   }
 
@@ -328,7 +327,7 @@ export class Stream {
 
   #control(kind: number, flags: number, payload: Uint8Array, end: boolean): void {
     if (this.pending.length > 0) {
-      this.push({ body: payload, sent: 0, begun: false, prefix: NONE, kind, flags, end });
+      this.push({ body: payload, sent: 0, begun: false, prefix: NO_BYTES, kind, flags, end });
       return;
     }
     this.connection.outbox.frame(kind, flags, this.id, payload);

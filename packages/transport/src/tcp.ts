@@ -33,7 +33,7 @@ export function tcp(options: TcpOptions = {}): Transport {
       const openedAt = performance.now();
       const raw = connect({ ...tcpSettings(options), host, port, allowHalfOpen: true });
       return connected(raw, "connect", address, signal, () => {
-        return new NetSocket(raw, tcpPeer(raw) ?? lost(), openedAt, options);
+        return new NetSocket(raw, tcpPeer(raw) ?? resetByPeer(), openedAt, options);
       });
     },
 
@@ -100,7 +100,8 @@ export function dialable(scheme: string, host: string, port: number): string {
   return formatAddress(scheme, loopback, port);
 }
 
-export function lost(): never {
+/** The peer was gone before anybody could ask who it is. */
+export function resetByPeer(): never {
   throw new Error("the peer reset the connection");
 }
 

@@ -11,7 +11,7 @@ import { explained, toError } from "./explain";
 import { NetListener } from "./net-listener";
 import { connected, NetSocket } from "./net-socket";
 import { type TlsPeer, tlsPeer } from "./peer";
-import { dialable, lost, type TcpOptions, tcpSettings } from "./tcp";
+import { dialable, resetByPeer, type TcpOptions, tcpSettings } from "./tcp";
 import { type Listener, parseAddress, type Socket, type Transport } from "./transport";
 
 /** What both ends of TLS take: Node's option names and meanings, and the options of TCP. */
@@ -85,7 +85,7 @@ export function tls(options: TlsOptions = {}): Transport {
         // Unlike net.connect, tls.connect does not take these.
         const { noDelay, keepAlive, keepAliveInitialDelay } = tcpSettings(options);
         raw.setNoDelay(noDelay).setKeepAlive(keepAlive, keepAliveInitialDelay);
-        return new NetSocket(raw, (tlsPeer(raw) ?? lost()).secured(raw), openedAt, options);
+        return new NetSocket(raw, (tlsPeer(raw) ?? resetByPeer()).secured(raw), openedAt, options);
       });
     },
 
@@ -130,13 +130,13 @@ function handshake(
   });
   server.on("secureConnection", (raw) => {
     try {
-      announce(raw, accepted.get(ends(raw)) ?? lost());
+      announce(raw, accepted.get(ends(raw)) ?? resetByPeer());
     } catch (error) {
       drop(toError(error), raw);
     }
   });
   // Node only reports: a client that fails or never finishes would stay connected.
-  server.on("tlsClientError", (error, raw) => drop(refusal(error, raw), raw));
+  server.on("tlsClientError", (error, raw) => drop(handshakeError(error, raw), raw));
   return (raw, peer) => {
     const key = ends(raw);
     accepted.set(key, { peer, openedAt: performance.now() });
@@ -146,7 +146,7 @@ function handshake(
 }
 
 /** Node hangs up on a certificate that it cannot verify, and keeps the reason on the socket. */
-function refusal(error: Error, { authorizationError }: TLSSocket): Error {
+function handshakeError(error: Error, { authorizationError }: TLSSocket): Error {
   if (authorizationError === null || authorizationError === undefined) return explained(error);
   return new Error(`the certificate of the peer was refused: ${String(authorizationError)}`, { cause: error });
 }
