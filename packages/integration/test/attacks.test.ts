@@ -120,7 +120,7 @@ const ATTACKS: Readonly<Record<number, Attack>> = {
       "a client gets": ["PINGs without end", "calls of its own, without end"],
     },
     tests: {
-      "transport/test/connection.test.ts": [
+      "transport/test/pressure.test.ts": [
         "is not read from while it takes no answers, and after the stall timeout let go",
       ],
     },

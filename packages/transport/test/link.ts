@@ -315,3 +315,33 @@ export function open(
 export function pattern(length: number, seed = 7): Uint8Array {
   return new Uint8Array(length).map((_, index) => (index * seed + (index >>> 8)) & 0xff);
 }
+
+/** Two connections that have met, in a world of their own. */
+export async function linked(client?: Changes, server?: Changes): Promise<Link & { world: World }> {
+  const world = new World();
+  return { world, ...(await world.link(client, server)) };
+}
+
+/** One stream, seen from both ends. */
+export interface Both extends Link {
+  world: World;
+  near: Stream;
+  nearSink: RecordingSink;
+  far: Stream;
+  farSink: RecordingSink;
+}
+
+/** Opens one between connections of its own. */
+export async function both(shape: Shape, reading = true): Promise<Both> {
+  const world = new World();
+  const link = await world.link();
+  link.serverHost.reading = reading;
+  const nearSink = new RecordingSink(reading);
+  const near = open(link.client, nearSink, { shape, bytes: 3 });
+  await world.settle();
+  const farSink = link.serverHost.sinks[0]!;
+  // The arguments.
+  farSink.events.length = 0;
+  farSink.messages.length = 0;
+  return { world, ...link, near, nearSink, far: farSink.stream, farSink };
+}

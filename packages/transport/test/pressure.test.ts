@@ -1,11 +1,12 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { afterEach, describe, expect, test } from "@jest/globals";
-import { GoawayCode, LIMITS, type Limits, Metadata, RapError, Shape } from "@rap/protocol";
+import { encodeFrame, GoawayCode, LIMITS, type Limits, Metadata, RapError, Shape } from "@rap/protocol";
 import type { Connection } from "../src/connection";
 import type { Stream } from "../src/stream";
 import { WheelEntry } from "../src/wheel";
-import { pattern, type RawLink, World } from "./link";
+import { open, pattern, type RawLink, RecordingSink, World } from "./link";
 
+const KiB = 1024;
 const MB = 1_000_000;
 /** Milliseconds between two looks at a connection. */
 const LOOK = 2_600;
@@ -227,4 +228,83 @@ test("a single result may be more than may wait, also with trailers; a second on
   results[1]!.send(pattern(20_000), true);
   await world.settle();
   expect(host.events).toEqual(["ready", "paused writeQueueHardBytes"]);
+});
+
+describe("a peer that does not take what it is sent", () => {
+  test("is not read from while it takes no answers, and after the stall timeout let go", async () => {
+    const world = new World({ highWaterMark: 1_000 });
+    const { host, peer } = await world.rawReady("server");
+    host.refusal = new RapError("NOT_FOUND", "no such function");
+    peer.socket.pause();
+    const call = (id: number) =>
+      encodeFrame({ kind: "open", id, shape: Shape.UNARY, target: "default/f", body: pattern(1), end: true });
+    for (let n = 0; n < 400; n++) {
+      peer.write(call(1 + 2 * n));
+      await world.settle();
+    }
+    expect(host.targets.length).toBeGreaterThan(LIMITS.maxUnsentReplies);
+    // The socket takes a few before it says that it is full.
+    expect(host.targets.length).toBeLessThan(LIMITS.maxUnsentReplies + 50);
+    peer.socket.resume();
+    await world.settle();
+    expect(peer.of("reset")).toHaveLength(400);
+    peer.socket.pause();
+    peer.write(call(1_001));
+    await world.pass(LIMITS.writeStallTimeout + 6_000, 1_000);
+    expect(host.error?.reason).toBe("SLOW_CONSUMER");
+  });
+
+  test("is read on when it was slow for a moment with more answers than that, though few bytes", async () => {
+    const world = new World();
+    const { host, peer } = await world.rawReady("server");
+    host.refusal = new RapError("NOT_FOUND", "no such function");
+    peer.socket.pause();
+    for (let n = 0; n < 300; n++) {
+      peer.send({ kind: "open", id: 1 + 2 * n, shape: Shape.UNARY, target: "f", body: pattern(1), end: true });
+      await world.settle();
+    }
+    peer.socket.resume();
+    await world.settle();
+    expect([host.targets.length, peer.of("reset").length]).toEqual([300, 300]);
+  });
+
+  test("is not read from by a server with more than 1 MiB for it, and is by a client", async () => {
+    for (const role of ["server", "client"] as const) {
+      const world = new World();
+      const { connection, host, peer } = await world.rawReady(role, {}, { connectionWindowBytes: 2 ** 31 - 1 });
+      const sink = new RecordingSink();
+      if (role === "client") open(connection, sink, { shape: Shape.CHANNEL });
+      else peer.send({ kind: "open", id: 1, shape: Shape.CHANNEL, target: "default/f", body: new Uint8Array(0) });
+      await world.settle();
+      const stream = role === "client" ? sink.stream : host.sinks[0]!.stream;
+      peer.send({ kind: "credit", id: 1, bytes: 100_000_000, messages: 10_000 });
+      await world.settle();
+      peer.socket.pause();
+      // Small messages do not wait their turn until there is more than that.
+      for (let n = 0; n < 150; n++) stream.send(pattern(10 * KiB), false);
+      await world.settle();
+      expect(connection.stats().buffered).toBeGreaterThan(1024 * KiB);
+      const { framesReceived } = connection.stats();
+      for (let n = 0; n < 5; n++) {
+        peer.send({ kind: "pong", data: new Uint8Array(8) });
+        await world.settle();
+      }
+      expect(connection.stats().framesReceived - framesReceived).toBe(role === "client" ? 5 : 1);
+      peer.socket.resume();
+      await world.settle();
+      expect(connection.stats().framesReceived - framesReceived).toBe(5);
+    }
+  });
+
+  test("is let go at 16 MiB that it does not take", async () => {
+    const world = new World();
+    const { connection, host, peer } = await world.rawReady("client");
+    peer.socket.pause();
+    for (let n = 0; n < 1_700; n++) open(connection, new RecordingSink(), { shape: Shape.UNARY, bytes: 10 * KiB });
+    await world.settle();
+    peer.send({ kind: "pong", data: new Uint8Array(8) });
+    await world.settle();
+    expect(host.error).toMatchObject({ reason: "SLOW_CONSUMER" });
+    expect(connection.stats().buffered).toBe(0);
+  });
 });

@@ -1,33 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import { Flag, LIMITS, Metadata, OWNED_BYTES, RapError, Shape } from "@rap/protocol";
-import type { Stream } from "../src/stream";
-import { type Link, open, pattern, RecordingSink, type World as TestWorld, World } from "./link";
+import { type Both, both, linked, open, pattern, RecordingSink, World } from "./link";
 
 const KiB = 1024;
 const CANCELLED = new RapError("CANCELLED", "never mind");
-
-interface Both extends Link {
-  world: TestWorld;
-  near: Stream;
-  nearSink: RecordingSink;
-  far: Stream;
-  farSink: RecordingSink;
-}
-
-/** One stream, seen from both ends. */
-async function both(shape: Shape, reading = true): Promise<Both> {
-  const world = new World();
-  const link = await world.link();
-  link.serverHost.reading = reading;
-  const nearSink = new RecordingSink(reading);
-  const near = open(link.client, nearSink, { shape, bytes: 3 });
-  await world.settle();
-  const farSink = link.serverHost.sinks[0]!;
-  // The arguments.
-  farSink.events.length = 0;
-  farSink.messages.length = 0;
-  return { world, ...link, near, nearSink, far: farSink.stream, farSink };
-}
 
 describe("messages", () => {
   test("wait when the peer takes nothing, also small ones for which it gives endless credit", async () => {
@@ -85,20 +61,6 @@ describe("messages", () => {
     }
   });
 
-  test("of many parts cost memory only once they are whole, and are the sink's own then", async () => {
-    const owned: boolean[] = [];
-    const { world, near, farSink } = await both(Shape.CHANNEL);
-    const onMessage = farSink.onMessage.bind(farSink);
-    farSink.onMessage = (bytes, start, end, own, metadata, cost) => {
-      owned.push(own);
-      onMessage(bytes, start, end, own, metadata, cost);
-    };
-    near.send(pattern(10), false);
-    near.send(pattern(100_000), false);
-    await world.settle();
-    expect(owned).toEqual([false, true]);
-  });
-
   test("may be empty, and may end their direction", async () => {
     const { world, near, far, farSink, nearSink } = await both(Shape.CHANNEL);
     near.send(new Uint8Array(0), true);
@@ -142,93 +104,6 @@ describe("messages", () => {
     await world.settle();
     expect(serverHost.sinks.map(({ events }) => events)).toEqual([["message of 1000", "end"]]);
     expect(client.streams).toBe(1);
-  });
-
-  test("that are larger than this side takes end the stream on both sides, as soon as that is known", async () => {
-    const world = new World();
-    const { connection, host, peer } = await world.rawReady("server", { limits: { maxMessageBytes: 1_000 } });
-    peer.send({ kind: "open", id: 1, shape: Shape.CHANNEL, target: "default/f", body: new Uint8Array(0) });
-    for (const more of [true, true, false]) peer.send({ kind: "data", id: 1, body: pattern(600), more });
-    await world.settle();
-    const { events } = host.sinks[0]!;
-    expect(events).toEqual(["reset RESOURCE_EXHAUSTED: a message is larger than the limit of 1000 bytes"]);
-    expect(peer.of("reset")).toMatchObject([{ id: 1, code: 8 }]);
-    peer.send({ kind: "end", id: 1 });
-    await world.settle();
-    expect([connection.streams, connection.stats().glitches, host.events]).toEqual([0, 0, ["ready"]]);
-  });
-});
-
-describe("back-pressure", () => {
-  test("says when the next message must wait, and tells when it need not any more", async () => {
-    const { world, near, nearSink, farSink } = await both(Shape.CHANNEL, false);
-    const sent: boolean[] = [];
-    for (let n = 0; n < 5; n++) sent.push(near.send(pattern(60 * KiB), false));
-    expect(sent).toEqual([true, true, true, true, false]);
-    nearSink.writable = 0;
-    await world.settle();
-    expect([nearSink.writable, farSink.messages.length]).toEqual([0, 4]);
-    farSink.read();
-    await world.settle();
-    expect([nearSink.writable, farSink.messages.length]).toEqual([1, 5]);
-  });
-
-  test("bounds small messages by their number", async () => {
-    const { near } = await both(Shape.CHANNEL, false);
-    let sent = 0;
-    while (near.send(Uint8Array.of(1), false)) sent++;
-    expect(sent).toBe(LIMITS.streamWindowMessages);
-  });
-
-  test("lets a message through that is larger than the window, for a channel and after arguments", async () => {
-    for (const shape of [Shape.CHANNEL, Shape.CLIENT_STREAM, Shape.BIDI_STREAM]) {
-      const { world, near, farSink } = await both(shape, false);
-      near.send(pattern(LIMITS.streamWindowBytes * 3), false);
-      await world.settle();
-      expect(farSink.messages.map(({ length }) => length)).toEqual([LIMITS.streamWindowBytes * 3]);
-    }
-  });
-
-  test("of one stream does not hold up another", async () => {
-    const { world, client, near, farSink, serverHost } = await both(Shape.CHANNEL, false);
-    while (near.send(pattern(10_000), false));
-    await world.settle();
-    const other = open(client, new RecordingSink(), { shape: Shape.CHANNEL });
-    other.send(pattern(5), true);
-    await world.settle();
-    expect(serverHost.sinks[1]!.events).toEqual(["message of 5", "end"]);
-    expect(farSink.messages.length).toBeGreaterThan(20);
-  });
-
-  test("of readers that sleep on most of the connection's window does not stop those that read", async () => {
-    const world = new World();
-    const { client, serverHost } = await world.link();
-    serverHost.reading = false;
-    // 3.75 MiB of the 4 that a connection may have under way.
-    for (let n = 0; n < 15; n++) {
-      const stream = open(client, new RecordingSink(), { shape: Shape.CHANNEL });
-      for (let part = 0; part < 4; part++) stream.send(pattern(64 * KiB), false);
-    }
-    await world.settle();
-    serverHost.reading = true;
-    const awake = open(client, new RecordingSink(), { shape: Shape.CHANNEL });
-    for (let n = 0; n < 50; n++) awake.send(pattern(64 * KiB), false);
-    await world.settle();
-    expect(serverHost.sinks.at(-1)!.messages).toHaveLength(50);
-  });
-
-  test("of a reader that goes away gives the connection its credit back", async () => {
-    const { world, client, server, near, farSink, serverHost } = await both(Shape.CHANNEL, false);
-    const streams = [near];
-    // More streams than the connection's 4 MiB allow to be full at once.
-    for (let n = 0; n < 20; n++) streams.push(open(client, new RecordingSink(), { shape: Shape.CHANNEL }));
-    for (const stream of streams) for (let n = 0; n < 4; n++) stream.send(pattern(64 * KiB), false);
-    await world.settle();
-    expect(client.stats().waitingForCredit).toBeGreaterThan(0);
-    for (const sink of [farSink, ...serverHost.sinks.slice(0, 10)]) sink.stream.reset(CANCELLED);
-    await world.settle();
-    expect([client.stats().waitingForCredit, server.stats().waitingForCredit]).toEqual([0, 0]);
-    expect(serverHost.sinks.slice(10).every(({ messages }) => messages.length === 4)).toBe(true);
   });
 });
 
@@ -399,44 +274,7 @@ test("what was counted of messages is the same on both sides", async () => {
   expect(client.stats().framesSent).toBe(server.stats().framesReceived);
 });
 
-async function linked(): Promise<Link & { world: TestWorld }> {
-  const world = new World();
-  return { world, ...(await world.link()) };
-}
-
 describe("a stream that is over", () => {
-  test("holds no credit of its connection, though nobody ever read it", async () => {
-    const { world, client, serverHost } = await linked();
-    const rounds = (2 * LIMITS.connectionWindowBytes) / (100 * 256);
-    for (let round = 0; round < rounds; round++) {
-      const sink = new RecordingSink(false);
-      open(client, sink, { shape: Shape.SERVER_STREAM });
-      await world.settle();
-      const { stream } = serverHost.sinks.at(-1)!;
-      for (let n = 0; n < 100; n++) stream.send(pattern(1), false);
-      stream.end();
-      await world.settle();
-      // All of it came: the window of the connection is open again.
-      expect([sink.messages.length, sink.events.at(-1)]).toEqual([100, "end"]);
-    }
-    expect(client.streams).toBe(0);
-  });
-
-  test("can still be read, which grants the peer nothing more", async () => {
-    const { world, client, serverHost, server } = await linked();
-    const sink = new RecordingSink(false);
-    open(client, sink, { shape: Shape.SERVER_STREAM });
-    await world.settle();
-    const { stream } = serverHost.sinks[0]!;
-    for (let n = 0; n < 200; n++) stream.send(pattern(1), false);
-    stream.end();
-    await world.settle();
-    sink.read();
-    await world.settle();
-    expect(sink.messages).toHaveLength(200);
-    expect(server.credit.sending.bytes).toBeLessThanOrEqual(LIMITS.connectionWindowBytes);
-  });
-
   test("is also over on both sides when the caller left in the middle of its only, large reply", async () => {
     const { world, client, server, serverHost } = await linked();
     const stream = open(client, new RecordingSink());
@@ -489,49 +327,5 @@ describe("an error that comes late", () => {
     stream.reset(new RapError("INTERNAL", "at once"));
     await world.settle();
     expect(sink.events.at(-1)).toBe("reset INTERNAL: at once");
-  });
-});
-
-describe("a reset that crosses the end of the other side", () => {
-  test("is no glitch, however often that happens", async () => {
-    const { world, client, server, serverHost } = await linked();
-    for (let round = 0; round < 2 * LIMITS.glitchBurst; round++) {
-      const stream = open(client, new RecordingSink());
-      await world.settle();
-      serverHost.sinks.at(-1)!.stream.send(pattern(1), true);
-      stream.reset(CANCELLED);
-      await world.settle();
-    }
-    expect(server.stats().glitches).toBe(0);
-    expect([client.streams, server.streams, client.closed]).toEqual([0, 0, false]);
-  });
-
-  test("is one for each stream: a second is a glitch, and one for a stream that never was ends the connection", async () => {
-    const world = new World();
-    const { connection, host, peer } = await world.rawReady("server");
-    const reset = (id: number) => peer.send({ kind: "reset", id, code: 1, flags: 0, body: new Uint8Array(0) });
-    peer.send({ kind: "open", id: 1, shape: Shape.UNARY, target: "default/f", body: pattern(1), end: true });
-    await world.settle();
-    host.sinks[0]!.stream.send(pattern(1), true);
-    reset(1);
-    await world.settle();
-    expect(connection.stats().glitches).toBe(0);
-    reset(1);
-    await world.settle();
-    expect(connection.stats().glitches).toBe(1);
-    peer.send({ kind: "open", id: 3, shape: Shape.UNARY, target: "default/f", body: pattern(1), end: true });
-    await world.settle();
-    reset(3);
-    reset(3);
-    await world.settle();
-    expect(connection.stats().glitches).toBe(2);
-    // There is a place for one more, but not for this.
-    peer.send({ kind: "open", id: 5, shape: Shape.UNARY, target: "default/f", body: pattern(1), end: true });
-    await world.settle();
-    host.sinks[2]!.stream.send(pattern(1), true);
-    await world.settle();
-    reset(7);
-    await world.settle();
-    expect(host.error).toMatchObject({ reason: "PROTOCOL_ERROR" });
   });
 });

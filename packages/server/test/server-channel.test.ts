@@ -4,16 +4,6 @@ import { type Channel, context, type Logger, Metadata, RapError, Server } from "
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
-test("a function's context has nothing that is not for it to use", async () => {
-  function shown(): string[] {
-    context().responseHeaders.set("h", "1");
-    context().responseTrailers.set("t", "1");
-    return Object.keys(context());
-  }
-  await using pair = await createTestPair(new Server().register({ shown }));
-  expect(await pair.client.invokeByName("shown")).toEqual([]);
-});
-
 describe("a channel", () => {
   async function answers(channel: Channel<string, string>): Promise<void> {
     context().responseHeaders.set("x-version", "7");
