@@ -52,7 +52,7 @@ export class FrameReader {
   #rest = 0;
   #restFlags = 0;
   #restId = 0;
-  /** Bytes of it that had come when it began. */
+  /** Bytes of it that had come when it began; 0 when there is no such frame. */
   #restBegan = 0;
 
   constructor(sink: FrameSink, maxFrameBytes: number) {
@@ -68,7 +68,7 @@ export class FrameReader {
 
   /** Bytes of the unfinished frame, counted when what was pushed last began it; 0 between frames. */
   get begun(): number {
-    return this.#rest > 0 ? this.#restBegan : this.partial;
+    return this.#restBegan > 0 ? this.#restBegan : this.partial;
   }
 
   set maxFrameBytes(bytes: number) {
@@ -82,6 +82,7 @@ export class FrameReader {
     this.#kept = [];
     this.#have = 0;
     this.#rest = 0;
+    this.#restBegan = 0;
   }
 
   /** Hands over no more frames until `release`; what is pushed is kept. */
@@ -142,40 +143,44 @@ export class FrameReader {
 
   /** Hands over what there is of a large DATA frame, so that it need not be put together here; false if it is no such. */
   #begin(chunk: Uint8Array, at: number, end: number): boolean {
-    const { length } = chunk;
     const flags = chunk[at + 5]!;
-    const start = at + HEAD_BYTES;
     if (this.#sink.part === undefined || chunk[at + 4] !== Kind.DATA || (flags & Flag.METADATA) !== 0) return false;
-    if (length - start < MIN_PART || end - length < MIN_REST) return false;
-    this.#rest = end - length;
-    this.#restBegan = length - at;
+    const start = at + HEAD_BYTES;
+    if (partEnd(chunk, end) - start < MIN_PART) return false;
+    this.#restBegan = chunk.length - at;
     this.#restFlags = flags;
     this.#restId = readU32(chunk, at + 6);
-    this.#sink.part(this.#restId, chunk, start, length);
+    this.#handPart(chunk, start, end);
     return true;
   }
 
   /** Hands over more of a frame that was begun; returns where in the chunk the next one begins. */
   #goOn(chunk: Uint8Array, at: number): number {
-    const rest = this.#rest;
-    const end = at + rest;
-    const { length } = chunk;
-    if (end <= length) {
-      this.#rest = 0;
-      this.#sink.frame(Kind.DATA, this.#restFlags, this.#restId, chunk, at, end, false);
-      return end;
+    const end = at + this.#rest;
+    if (end > chunk.length) {
+      this.#handPart(chunk, at, end);
+      return chunk.length;
     }
-    if (length - at >= MIN_PART && end - length >= MIN_REST) {
-      this.#rest = end - length;
-      this.#sink.part!(this.#restId, chunk, at, length);
-      return length;
-    }
-    // Too little for a part: from here on it is an unfinished frame like others.
     this.#rest = 0;
-    this.#partial = new Uint8Array(HEAD_BYTES);
-    writeHead(this.#partial, 0, rest, Kind.DATA, this.#restFlags, this.#restId);
-    this.#have = HEAD_BYTES;
-    return at;
+    this.#restBegan = 0;
+    this.#sink.frame(Kind.DATA, this.#restFlags, this.#restId, chunk, at, end, false);
+    return end;
+  }
+
+  /** Hands over what the chunk has of a payload; what is too little for that is an unfinished frame like others. */
+  #handPart(chunk: Uint8Array, from: number, end: number): void {
+    const { length } = chunk;
+    const cut = partEnd(chunk, end);
+    const to = cut - from < MIN_PART ? from : cut;
+    if (to === length) this.#rest = end - to;
+    else {
+      this.#rest = 0;
+      this.#have = HEAD_BYTES + length - to;
+      this.#partial = new Uint8Array(this.#have);
+      writeHead(this.#partial, 0, end - to, Kind.DATA, this.#restFlags, this.#restId);
+      this.#partial.set(chunk.subarray(to), HEAD_BYTES);
+    }
+    if (to > from) this.#sink.part!(this.#restId, chunk, from, to);
   }
 
   /** Goes on with the unfinished frame; returns where in the chunk the next one begins. */
@@ -189,6 +194,7 @@ export class FrameReader {
     const frame = this.#partial;
     this.#partial = NO_BYTES;
     this.#have = 0;
+    this.#restBegan = 0;
     this.#sink.frame(frame[4]!, frame[5]!, readU32(frame, 6), frame, HEAD_BYTES, whole, true);
     return at;
   }
@@ -212,6 +218,11 @@ export class FrameReader {
     if (size <= this.#maxFrameBytes) return size;
     throw new FramingError("FRAME_TOO_LARGE", `a frame of ${size} bytes is over the limit of ${this.#maxFrameBytes}`);
   }
+}
+
+/** Where the part of a payload must end that the chunk has the beginning of: `frame` gets something as well. */
+function partEnd(chunk: Uint8Array, end: number): number {
+  return Math.min(chunk.length, end - MIN_REST);
 }
 
 function joined(chunks: readonly Uint8Array[]): Uint8Array {

@@ -344,6 +344,26 @@ describe("a reader whose sink takes parts", () => {
     expect(parts).toBeGreaterThan(20);
   });
 
+  test("copies next to nothing of a frame that a read cuts short by a few bytes", () => {
+    const whole = Buffer.concat([PREAMBLE, frame(Kind.DATA, Flag.END, 7, Buffer.alloc(65_536, 1))]);
+    const copied: number[] = [];
+    const reader = new FrameReader(
+      {
+        frame: (_kind, flags, id, bytes, start, end, owned) =>
+          copied.push(flags, id, end - start, bytes.subarray(start, end).every((byte) => byte === 1) ? 1 : 0, +owned),
+        part: (id, bytes, start, end) => copied.push(id, end - start, +(bytes.buffer === whole.buffer)),
+      },
+      1 << 20,
+    );
+    reader.push(whole.subarray(0, 65_536));
+    expect([copied, reader.partial > 0]).toEqual([[7, 65_280, 1], true]);
+    // For how fast it comes the whole of it counts.
+    expect(reader.begun).toBe(65_536 - PREAMBLE.length);
+    reader.push(whole.subarray(65_536));
+    expect(copied.slice(3)).toEqual([Flag.END, 7, TINY, 1, 1]);
+    expect([reader.partial, reader.begun]).toEqual([0, 0]);
+  });
+
   test("says that a frame is unfinished until its last byte, and refuses one that is too large before any of it", () => {
     const whole = Buffer.concat([PREAMBLE, frame(Kind.DATA, 0, 1, Buffer.alloc(20_000))]);
     const { found, reader } = readParts([whole.subarray(0, 10_000)]);
