@@ -139,6 +139,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: "a peer that was not read from for a while is never read from again",
+    seenFrom: 25,
     plant: () =>
       replace(
         Connection.prototype,
@@ -155,6 +156,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: "a call of a session goes to another connection with more room",
+    seenFrom: 11,
     plant: () =>
       replace(
         ClientSession.prototype,
