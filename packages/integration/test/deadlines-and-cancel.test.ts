@@ -303,12 +303,17 @@ describe("how a call failed, and whether it may have run,", () => {
   test("does not say to a caller where its function's own call was, if that was late", async () => {
     const logged: object[] = [];
     const logger = { debug() {}, info() {}, warn() {}, error: (details: object) => void logged.push(details) };
-    const back = await serve(register);
-    const inside = await dial(back.address!);
+    const clock = new ManualClock();
+    // The server that is called, whose time stands still, must not be the first to say so.
+    const back = await serve(register, timed(new ManualClock()));
+    const inside = await dial(back.address!, timed(clock));
     const ask = () => inside.invokeByName("hang", [], { timeout: 20 });
     const front = await serve((server) => server.register({ ask }), { logger });
     const outside = await dial(front.address!);
-    const error = await failure(outside.invokeByName("ask"));
+    const call = failure(outside.invokeByName("ask"));
+    await until(() => back.stats().inFlight === 1);
+    clock.advance(30);
+    const error = await call;
     const [{ errorId }] = error.details as [{ errorId: string }];
     expect(error).toMatchObject({ code: "DEADLINE_EXCEEDED", message: `default/ask failed (error id ${errorId})` });
     const message = expect.stringContaining(back.address!.replace("tcp://", "at "));
