@@ -29,15 +29,71 @@ function summary({ machine, workloads }) {
   const head = `Node ${machine.node}, ${machine.cores} × ${machine.cpu}; medians of rounds, ratios within a round.`;
   const rows = all.filter(({ floor }) => floor !== undefined).map(stand);
   const columns = ["rap's rate", "of L2", "of L2b", "CPU of L2", "of the best peer", "of grpc-js"];
+  const others = bounds.filter(({ of }) => workloads[of]).map((bound) => bounded(bound, workloads[bound.of]));
   const behind = all.flatMap((workload) => parts(workload).flatMap((part) => aheadOfRap(workload, part)));
   return [
     head,
     "",
     ...(rows.length > 0 ? [...markdown(columns, rows), ""] : []),
+    ...(others.length > 0 ? [...markdown(["", "rap", "bound"], others), ""] : []),
     ...(behind.length > 0
       ? ["A peer is ahead of rap:", "", ...behind]
       : ["No peer that was measured is ahead of rap."]),
   ].join("\n");
+}
+
+const idle = ({ kib }) => kib;
+const first = ({ ms }) => ms;
+const ofPlain =
+  (name) =>
+  ({ rounds }) =>
+    ratio(rounds, name, "rap");
+const alone =
+  (value) =>
+  ({ rounds }) =>
+    typical(rounds, "rap", value);
+
+/** What is bounded and no rate of rap as such, with the workload in which it is measured. */
+const bounds = [
+  { of: "W2", what: "rate over TLS, of plain", least: 0.75, value: ofPlain("rap-tls") },
+  { of: "W2", what: "rate with plugin-crypto, of plain", least: 0.25, value: ofPlain("rap-crypto") },
+  { of: "W2", what: "rate with a middleware and a processor, of plain", least: 0.85, value: ofPlain("rap-layered") },
+  {
+    of: "W8",
+    what: "KiB for each idle connection, where it is most",
+    most: 15,
+    value: ({ points }) => Math.max(...points.map(({ rounds }) => typical(rounds, "rap", idle))),
+  },
+  {
+    of: "W8",
+    what: "the same, of grpc-js",
+    most: 0.5,
+    value: ({ points }) => Math.max(...points.map(({ rounds }) => ratio(rounds, "rap", "grpc", idle))),
+  },
+  {
+    of: "W9",
+    what: "time to the first result, of L2b",
+    most: 1.3,
+    value: ({ rounds }) => ratio(rounds, "rap", "l2b", first),
+  },
+  { of: "W9", what: "the same, of grpc-js", most: 0.6, value: ({ rounds }) => ratio(rounds, "rap", "grpc", first) },
+  { of: "W9", what: "ms to import @rap/client", most: 40, value: alone(({ importMs }) => importMs) },
+  {
+    of: "W9",
+    what: "MB installed with it",
+    most: 3,
+    value: alone(({ installed }) => installed && installed.bytes / 1e6),
+  },
+  { of: "W10", what: "ms at p99 of the small calls", most: 20, value: alone(({ p99 }) => p99 / 1000) },
+];
+
+function bounded({ of, what, least, most, value }, workload) {
+  const found = value(workload);
+  return [
+    `${of}: ${what}`,
+    found === undefined || Number.isNaN(found) ? "" : found.toPrecision(3),
+    least === undefined ? `at most ${most}` : `at least ${least}`,
+  ];
 }
 
 /** A sweep has a part per point, any other workload is one. */
@@ -59,8 +115,8 @@ function aheadOfRap({ name, kind }, { rounds, at }) {
 
 const better = {
   steady: { what: "rate", more: true, value: ({ rate }) => rate },
-  idle: { what: "memory", more: false, value: ({ kib }) => kib },
-  cold: { what: "time to the first result", more: false, value: ({ ms }) => ms },
+  idle: { what: "memory", more: false, value: idle },
+  cold: { what: "time to the first result", more: false, value: first },
   mixed: { what: "p99 of the small calls", more: false, value: ({ p99 }) => p99 },
 };
 
