@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import { type Channel, Client } from "@rap/client";
 import { Server } from "@rap/server";
@@ -238,6 +239,32 @@ describe("credit", () => {
     };
     expect(await Promise.all(sleepers.map(read))).toEqual(times(8, () => 1_000));
     await untilQuiet(pair);
+  });
+});
+
+describe("a long stream", () => {
+  test("of small items goes out in many writes, as its reader takes them, and not in a few", async () => {
+    const server = new Server({ logger: SILENT }).register({
+      async *numbers(count: number) {
+        for (let i = 0; i < count; i++) yield i;
+      },
+    });
+    const { port } = (await server.listen({ port: 0 })) as { port: number };
+    const client = await new Client({ target: server.address! }).start();
+    const write = jest.spyOn(Socket.prototype, "write");
+    try {
+      let next = 0;
+      const numbers = client.registerGen<(count: number) => AsyncIterable<number>>("numbers");
+      for await (const item of numbers(100_000)) if (item !== next++) throw new Error(`${item} came as ${next - 1}`);
+      expect(next).toBe(100_000);
+      const ofServer = write.mock.contexts.filter((socket) => (socket as Socket).localPort === port);
+      // One for each window, if not more: with no back-pressure it could be two.
+      expect(ofServer.length).toBeGreaterThanOrEqual(170);
+    } finally {
+      write.mockRestore();
+      await client.stop();
+      await server.shutdown();
+    }
   });
 });
 
