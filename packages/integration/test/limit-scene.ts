@@ -126,3 +126,20 @@ export function head(kind: number, length: number): Uint8Array {
   writeHead(bytes, 0, length, kind, 0, kind === Kind.HELLO ? 0 : 1);
   return bytes;
 }
+
+/** Metadata that is at each of its limits, or so many over it. */
+export const METADATA: Record<string, (more: number) => [string, string][]> = {
+  metadataEntries: (more) => Array.from({ length: 64 + more }, (_, n) => [`k${n}`, "v"]),
+  metadataKeyBytes: (more) => [["k".repeat(128 + more), "v"]],
+  metadataValueBytes: (more) => [["k", "v".repeat(4_096 + more)]],
+  metadataBytes: (more) => [
+    ["k", "v".repeat(4_095)],
+    ["l", "v".repeat(4_095 + more)],
+  ],
+};
+
+/** The same for a frame. No Metadata holds that much, but what is written of one is its pairs. */
+export function metadataAround(limit: string, more: number): Metadata {
+  const list = METADATA[limit]!(more);
+  return Object.assign(list.values(), { size: list.length }) as unknown as Metadata;
+}

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import type { Client } from "@rap/client";
-import { type CallLimit, type Channel, type Frame, LIMITS, type Limits, type Metadata, msgpack } from "@rap/protocol";
+import { type CallLimit, type Channel, type Frame, LIMITS, type Limits, msgpack } from "@rap/protocol";
 import { Server, type ServerStats } from "@rap/server";
 import { createTestPair } from "@rap/testing";
-import { AROUND, call, calls, message, scene, settle } from "./limit-scene";
+import { AROUND, call, calls, METADATA, message, metadataAround, scene, settle } from "./limit-scene";
 import { SILENT } from "./links";
 
 /** The limits that have refused something. */
@@ -214,20 +214,10 @@ function valueServer(limits: Partial<Limits> = {}): Server {
 }
 
 describe("up to its limit metadata passes, and one over it the call fails alone and is counted:", () => {
-  const pairs: Record<string, (more: number) => [string, string][]> = {
-    metadataEntries: (more) => Array.from({ length: 64 + more }, (_, n) => [`k${n}`, "v"]),
-    metadataKeyBytes: (more) => [["k".repeat(128 + more), "v"]],
-    metadataValueBytes: (more) => [["k", "v".repeat(4_096 + more)]],
-    metadataBytes: (more) => [
-      ["k", "v".repeat(4_095)],
-      ["l", "v".repeat(4_095 + more)],
-    ],
-  };
-
-  test.each(Object.keys(pairs))("%s, in the client", async (limit) => {
+  test.each(Object.keys(METADATA))("%s, in the client", async (limit) => {
     await using pair = await createTestPair(valueServer());
     for (const more of AROUND) {
-      const metadata = Object.fromEntries(pairs[limit]!(more));
+      const metadata = Object.fromEntries(METADATA[limit]!(more));
       const called = pair.client.invokeByName("echo", [1], { metadata });
       if (more < 1) expect(await called).toBe(1);
       else await expect(called).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
@@ -235,15 +225,12 @@ describe("up to its limit metadata passes, and one over it the call fails alone 
     }
   });
 
-  test.each(Object.keys(pairs))("%s, in the server, with a call and with a message", async (limit) => {
+  test.each(Object.keys(METADATA))("%s, in the server, with a call and with a message", async (limit) => {
     for (const more of AROUND) {
       await using stage = await scene({});
-      const list = pairs[limit]!(more);
-      // No Metadata holds that much; what is written of one is its pairs.
-      const metadata = Object.assign(list.values(), { size: list.length }) as unknown as Metadata;
-      const again = Object.assign(list.values(), { size: list.length }) as unknown as Metadata;
-      const beside: Frame = { kind: "data", id: 3, body: new Uint8Array(msgpack().encode(1)), metadata: again };
-      stage.peer.send(call(1, "echo", [1], metadata), call(3, "talk"), beside);
+      const body = new Uint8Array(msgpack().encode(1));
+      const beside: Frame = { kind: "data", id: 3, body, metadata: metadataAround(limit, more) };
+      stage.peer.send(call(1, "echo", [1], metadataAround(limit, more)), call(3, "talk"), beside);
       await settle();
       expect(counted(stage.server.stats())).toEqual(more === 1 ? { [limit]: 2 } : {});
       expect(stage.peer.of("reset").map(({ id, code }) => [id, code])).toEqual(

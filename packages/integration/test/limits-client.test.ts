@@ -5,17 +5,21 @@ import { createContainer } from "@rap/core/container";
 import {
   CONNECTION_LIMITS,
   type ConnectionLimit,
+  type Frame,
+  GoawayCode,
   HEAD_BYTES,
   Kind,
   LIMITS,
   type Limits,
+  type Metadata,
+  msgpack,
   openSize,
   PREAMBLE,
 } from "@rap/protocol";
 import { ManualClock } from "@rap/testing";
 import { type MemoryOptions, memory } from "@rap/transport";
 import { RawPeer } from "../../transport/test/link";
-import { AROUND, greet, head, message, odd, ping, settle } from "./limit-scene";
+import { AROUND, greet, head, METADATA, message, metadataAround, odd, ping, settle } from "./limit-scene";
 
 /** A client on a clock of its own, and a server that sends it whatever the test wants. */
 interface Scene extends AsyncDisposable {
@@ -66,6 +70,38 @@ async function scene(
     },
   };
 }
+
+describe("up to its limit metadata of a server passes, and one over it the connection ends and is counted:", () => {
+  const ways: Record<string, (metadata: Metadata) => Frame> = {
+    headers: (metadata) => ({ kind: "headers", id: 1, metadata }),
+    trailers: (metadata) => ({ kind: "end", id: 1, metadata }),
+  };
+
+  describe.each(Object.keys(METADATA))("%s", (limit) => {
+    test.each(Object.keys(ways))("in %s", async (way) => {
+      for (const more of AROUND) {
+        await using stage = await scene({});
+        await stage.call();
+        stage.peer.send(ways[way]!(metadataAround(limit, more)));
+        await settle();
+        expect(stage.client.stats().refused).toEqual(more === 1 ? { [limit]: 1 } : undefined);
+        expect(stage.peer.of("goaway").map(({ code }) => code)).toEqual(more === 1 ? [GoawayCode.PROTOCOL_ERROR] : []);
+      }
+    });
+  });
+
+  test.each(Object.keys(METADATA))("%s, beside a message, where the call fails alone", async (limit) => {
+    for (const more of AROUND) {
+      await using stage = await scene({});
+      await stage.channel();
+      const body = new Uint8Array(msgpack().encode(1));
+      stage.peer.send({ kind: "data", id: 1, body, metadata: metadataAround(limit, more) });
+      await settle();
+      expect(stage.client.stats().refused).toEqual(more === 1 ? { [limit]: 1 } : undefined);
+      expect([stage.peer.of("goaway"), stage.peer.of("reset").length]).toEqual([[], more === 1 ? 1 : 0]);
+    }
+  });
+});
 
 type Play = (scene: Scene, more: number) => unknown;
 

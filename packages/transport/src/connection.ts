@@ -9,6 +9,7 @@ import {
   FrameReader,
   GoawayCode,
   type Hello,
+  isMetadataError,
   Kind,
   type Limits,
   NO_BYTES,
@@ -424,6 +425,8 @@ export class Connection implements SocketHandler {
   #fault(error: unknown): void {
     this.#reader.stop();
     const { code, reason, limit } = faultOf(error);
+    // Of headers, trailers or an error; that of a call or message fails the call alone.
+    if (isMetadataError(error) && error.limit !== undefined) this.refused(error.limit);
     const frameLimit = this.ready ? "maxFrameBytes" : "maxHandshakeBytes";
     if (code === GoawayCode.INTERNAL) this.abort(code, reason);
     else this.close(code, reason, code === GoawayCode.FRAME_TOO_LARGE ? frameLimit : limit);
