@@ -200,8 +200,8 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Adds interceptors, which wrap every call; the first loaded is the outermost. Throws a TypeError for one that is
-   * loaded already.
+   * Adds interceptors, which wrap every call; the first loaded is the outermost: all of them or, when one cannot be loaded,
+   * none. Throws a TypeError for one that is loaded already.
    */
   use(...interceptors: Interceptor[]): this {
     for (const [index, interceptor] of interceptors.entries()) {

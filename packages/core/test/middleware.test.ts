@@ -15,7 +15,71 @@ describe("what next() gives a middleware", () => {
   };
 
   it("is the value itself where a function that is not async passes it on", () => {
-    expect(run((_ctx, args, next) => next(args), one)).toBe("one");
+    let given: unknown;
+    const result = run((_ctx, args, next) => {
+      given = next(args);
+      return given as Promise<unknown>;
+    }, one);
+    expect(result).toBe("one");
+    // Nobody asked for a promise, so none was made.
+    expect([types.isPromise(given), given instanceof Promise]).toEqual([false, true]);
+  });
+
+  it("is not the result where it is not returned", async () => {
+    const withheld = ((_ctx, args, next) => void next(args)) as unknown as MessageMiddleware["dispatch"];
+    expect(run(withheld, one)).toBeUndefined();
+    expect(await run(async (...given) => void withheld(...given), one)).toBeUndefined();
+    const replaced = ((_ctx, args, next) => {
+      next(args);
+      return "another";
+    }) as unknown as MessageMiddleware["dispatch"];
+    expect(run(replaced, one)).toBe("another");
+  });
+
+  it("is that of its own call, also when the next one returns it", async () => {
+    const kept: Promise<unknown>[] = [];
+    const late: MessageMiddleware["dispatch"] = (_ctx, args, next) => {
+      kept.push(next(args));
+      return kept[0]!;
+    };
+    expect(run(late, one)).toBe("one");
+    expect(await run(late, () => "two")).toBe("one");
+  });
+
+  it("goes through async functions and others in any order", async () => {
+    const pass = messageMiddleware((_ctx, args, next) => next(args));
+    const awaits = messageMiddleware(async (_ctx, args, next) => `${await next(args)}!`);
+    for (const call of [one, async () => one()]) {
+      expect(await runMessageMiddleware([pass, awaits, pass], context, [], call)).toBe("one!");
+      expect(await runMessageMiddleware([awaits, pass, awaits], context, [], call)).toBe("one!!");
+    }
+  });
+
+  it("takes what a thenable gives, and what one throws", async () => {
+    // biome-ignore lint/suspicious/noThenProperty: this is what is tested
+    const thenable = () => ({ then: (resolve: (value: unknown) => void) => resolve("later") });
+    const trap = () =>
+      // biome-ignore lint/suspicious/noThenProperty: so is this
+      Object.defineProperty({}, "then", {
+        get: () => {
+          throw new Error("do not look");
+        },
+      });
+    for (const pass of [
+      (_ctx, args, next) => next(args),
+      async (_ctx, args, next) => next(args),
+    ] satisfies MessageMiddleware["dispatch"][]) {
+      expect(await run(pass, thenable)).toBe("later");
+      await expect(run(pass, trap)).rejects.toThrow("do not look");
+    }
+  });
+
+  it("may be asked for once", async () => {
+    const twice: MessageMiddleware["dispatch"] = (_ctx, args, next) => {
+      void next(args);
+      return next(args);
+    };
+    await expect(run(twice, one)).rejects.toMatchObject({ code: "ERR_RAP_MIDDLEWARE" });
   });
 
   it("passes through several of them without a promise", () => {

@@ -19,7 +19,7 @@ const MIN_PART = 4 * 1024;
 /** A message's parts but the last are at least this long, and so is what is left of a frame. */
 const MIN_REST = 256;
 
-/** Where there is nothing. */
+/** The empty array of bytes. */
 export const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 /** A stream of bytes that is not rap's. The message says what it looks like. */
@@ -220,7 +220,7 @@ export class FrameReader {
   }
 }
 
-/** Where the part of a payload must end that the chunk has the beginning of: `frame` gets something as well. */
+/** Where a part must end: with the chunk, or 256 bytes before the payload does, so that `frame` gets the rest. */
 function partEnd(chunk: Uint8Array, end: number): number {
   return Math.min(chunk.length, end - MIN_REST);
 }

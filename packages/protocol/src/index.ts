@@ -92,4 +92,4 @@ export {
 export { type Random, randomId, systemRandom } from "./random";
 export { isSchema } from "./schema";
 export { RECORD_BYTES, type RecordCipher, type SecureAnswer, type SecureLayer, type SecureOffer } from "./secure";
-export { decodeError, type ErrorWords, encodeError } from "./wire-error";
+export { decodeError, type ErrorWords, encodeError, peersError } from "./wire-error";

@@ -72,8 +72,11 @@ export function decodeError(bytes: Uint8Array, start: number, end: number, codec
   });
 }
 
-/** Without a stack, which would cost five times as much as all else and lead from the socket to here, to no call. */
-function peersError(code: Code, message: string | undefined, init: RapErrorInit): RapError {
+/**
+ * An error of the other side, without a stack, which would cost five times as much as all else and lead from the socket to
+ * here, to no call.
+ */
+export function peersError(code: Code, message: string | undefined, init: RapErrorInit): RapError {
   const { stackTraceLimit } = Error;
   // Not by `=`, which throws where a program froze what is built in.
   Reflect.set(Error, "stackTraceLimit", 0);

@@ -10,7 +10,16 @@ import {
   type ServerSession,
   type StreamChannel,
 } from "@rap/core";
-import { type Awaitable, type Codec, Metadata, messageOf, type OpenHead, RapError, Shape } from "@rap/protocol";
+import {
+  type Awaitable,
+  type Codec,
+  Metadata,
+  messageOf,
+  type OpenHead,
+  peersError,
+  RapError,
+  Shape,
+} from "@rap/protocol";
 import { type Stream, type StreamSink, WheelEntry } from "@rap/transport";
 import { CallContext } from "./call-context";
 import { failureOf, told } from "./failure";
@@ -183,7 +192,7 @@ export class ServerCall extends WheelEntry implements StreamSink, CallScope {
     if (error === undefined) return this.#onFinished();
     if (error.code !== "DEADLINE_EXCEEDED") this.#givenUpAt = this.connection.now();
     else if (this.cancelled === undefined) this.connection.onRefused("timeout");
-    this.cancel(error.origin === "remote" ? new RapError(error.code, error.message, { origin: "remote" }) : error);
+    this.cancel(error.origin === "remote" ? peersError(error.code, error.message, { origin: "remote" }) : error);
     if (!this.#started) {
       this.#started = true;
       this.finish(error);

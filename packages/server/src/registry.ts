@@ -321,7 +321,7 @@ function describe(value: unknown): string {
   return Array.isArray(value) ? "an array" : `of type ${typeof value}`;
 }
 
-/** A name that somebody gave, for a message: cut where none may be longer. */
+/** A name that somebody gave, for a message: no more of it than the longest name that there may be. */
 export function quote(value: unknown): string {
   return JSON.stringify(String(value).slice(0, LIMITS.maxNameBytes));
 }

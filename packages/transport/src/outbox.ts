@@ -27,7 +27,7 @@ interface Slab {
   used: number;
 }
 
-/** Of all connections of the process. The simulation empties it: how much of a slab is left decides where writes are cut. */
+/** Of all connections of the process. How much of one is left decides where writes are cut. */
 export const spares: Slab[] = [];
 
 /** A message that is larger than a frame or waits for credit. */

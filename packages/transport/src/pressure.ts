@@ -18,8 +18,8 @@ const unsent = new Map<number, Budget<Connection>>();
 const unfinished = new Map<number, Budget<Connection>>();
 const waiting = new Map<number, Waiting>();
 
-/** The one for this limit. */
-function budget<B>(budgets: Map<number, B>, kind: new (limit: number) => B, limit: number): B {
+/** The one for this limit; there is one from the first connection that has it on. */
+function budgetOf<B>(budgets: Map<number, B>, kind: new (limit: number) => B, limit: number): B {
   const found = budgets.get(limit) ?? new kind(limit);
   budgets.set(limit, found);
   return found;
@@ -71,9 +71,9 @@ export class Pressure {
     this.#connection = connection;
     this.#slice = slice;
     const { processWriteQueueBytes, processReceiveBytes } = connection.limits;
-    this.#unsent = budget(unsent, Budget<Connection>, processWriteQueueBytes);
-    this.#unfinished = budget(unfinished, Budget<Connection>, processReceiveBytes);
-    this.#waiting = budget(waiting, Waiting, processWriteQueueBytes);
+    this.#unsent = budgetOf(unsent, Budget<Connection>, processWriteQueueBytes);
+    this.#unfinished = budgetOf(unfinished, Budget<Connection>, processReceiveBytes);
+    this.#waiting = budgetOf(waiting, Waiting, processWriteQueueBytes);
   }
 
   /** Whether what the peer sends is read. */
@@ -135,10 +135,10 @@ export class Pressure {
   #tellQueued(bytes: number): void {
     if (bytes === this.#told) return;
     this.#told = bytes;
-    const waiting = this.#waiting;
-    waiting.set(this.#connection, bytes);
-    if (waiting.isOver) waiting.overSince ??= this.#connection.wheel.now();
-    else waiting.overSince = undefined;
+    const shared = this.#waiting;
+    shared.set(this.#connection, bytes);
+    if (shared.isOver) shared.overSince ??= this.#connection.wheel.now();
+    else shared.overSince = undefined;
   }
 
   /**
