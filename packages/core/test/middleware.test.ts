@@ -26,13 +26,13 @@ describe("what next() gives a middleware", () => {
   });
 
   it("is not the result where it is not returned", async () => {
-    const withheld = ((_ctx, args, next) => void next(args)) as unknown as MessageMiddleware["dispatch"];
+    const withheld: MessageMiddleware["dispatch"] = (_ctx, args, next) => void next(args) as never;
     expect(run(withheld, one)).toBeUndefined();
     expect(await run(async (...given) => void withheld(...given), one)).toBeUndefined();
-    const replaced = ((_ctx, args, next) => {
-      next(args);
-      return "another";
-    }) as unknown as MessageMiddleware["dispatch"];
+    const replaced: MessageMiddleware["dispatch"] = (_ctx, args, next) => {
+      void next(args);
+      return "another" as never;
+    };
     expect(run(replaced, one)).toBe("another");
   });
 
