@@ -151,6 +151,9 @@ const HELLO_NUMBERS = [
 ] as const;
 type HelloNumbers = Record<(typeof HELLO_NUMBERS)[number], number>;
 
+/** Everybody's, as a connection keeps its peer's HELLO and hardly any has one. */
+const NO_EXTENSIONS = new Map<number, Uint8Array>();
+
 /** Reads a HELLO's payload. Throws PayloadError. */
 export function decodeHello(bytes: Uint8Array, start: number, end: number): Hello {
   let at = start;
@@ -166,7 +169,7 @@ export function decodeHello(bytes: Uint8Array, start: number, end: number): Hell
   const info = utf8(take(readU16(take(2), 0)));
   const block = take(readU16(take(2), 0));
   const metadata = block.length === 0 ? undefined : metadataOf(block, 0, block.length);
-  const extensions = new Map<number, Uint8Array>();
+  const extensions = at < end ? new Map<number, Uint8Array>() : NO_EXTENSIONS;
   while (at < end) {
     const type = readU16(take(2), 0);
     extensions.set(type, Uint8Array.from(take(readU16(take(2), 0))));

@@ -85,7 +85,8 @@ export class Connection implements SocketHandler {
   readonly #streams: StreamTable;
   readonly #goaway: Goaway;
   readonly #handshake: Handshake;
-  readonly #handshakeWatch: Watch;
+  /** Until the handshake is done. */
+  #handshakeWatch: Watch | undefined;
   readonly #sealed: SealedSocket | undefined;
   #keepalive: Keepalive | undefined;
   #bytesReceived = 0;
@@ -390,7 +391,7 @@ export class Connection implements SocketHandler {
     this.draining = true;
     this.#reader.stop();
     this.outbox.close();
-    this.wheel.remove(this.#handshakeWatch);
+    this.#stopHandshakeWatch();
     this.#goaway.stop();
     this.#keepalive?.stop();
     const streams = this.#streams.list();
@@ -415,10 +416,15 @@ export class Connection implements SocketHandler {
 
   #becomeReady(): void {
     this.ready = true;
-    this.wheel.remove(this.#handshakeWatch);
+    this.#stopHandshakeWatch();
     this.#reader.maxFrameBytes = this.limits.maxFrameBytes;
     this.#keepalive = new Keepalive(this);
     this.#host.onReady?.(this);
+  }
+
+  #stopHandshakeWatch(): void {
+    if (this.#handshakeWatch !== undefined) this.wheel.remove(this.#handshakeWatch);
+    this.#handshakeWatch = undefined;
   }
 
   /** What a peer sent cannot be borne, or our own code failed: the connection ends, and nothing else. */

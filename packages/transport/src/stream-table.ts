@@ -14,7 +14,8 @@ const MANY = 512;
 export class StreamTable {
   #ring: (Stream | undefined)[] = new Array<Stream | undefined>(FEW).fill(undefined);
   #mask = FEW - 1;
-  readonly #old = new Map<number, Stream>();
+  /** Made when there is one: for most connections there never is. */
+  #old: Map<number, Stream> | undefined = undefined;
   /** 1 when this side's ids are odd. */
   readonly #own: number;
   /** The next id of this side, and the largest that the peer has used. */
@@ -50,7 +51,7 @@ export class StreamTable {
   get(id: number): Stream | undefined {
     const stream = this.#ring[(id >>> 1) & this.#mask];
     if (stream !== undefined && stream.id === id) return stream;
-    return this.#old.size === 0 ? undefined : this.#old.get(id);
+    return this.#old === undefined ? undefined : this.#old.get(id);
   }
 
   /** A new stream, whose id is larger than all before of its side. */
@@ -65,7 +66,10 @@ export class StreamTable {
       place = (stream.id >>> 1) & this.#mask;
     }
     const older = this.#ring[place];
-    if (older !== undefined) this.#old.set(older.id, older);
+    if (older !== undefined) {
+      this.#old ??= new Map();
+      this.#old.set(older.id, older);
+    }
     this.#ring[place] = stream;
   }
 
@@ -73,7 +77,7 @@ export class StreamTable {
   delete(stream: Stream): boolean {
     const place = (stream.id >>> 1) & this.#mask;
     if (this.#ring[place] === stream) this.#ring[place] = undefined;
-    else if (!this.#old.delete(stream.id)) return false;
+    else if (this.#old === undefined || !this.#old.delete(stream.id)) return false;
     this.#count(stream, -1);
     if (!stream.peerReset) this.mayCross++;
     return true;
@@ -82,12 +86,12 @@ export class StreamTable {
   /** All streams, the oldest first. */
   list(): Stream[] {
     const recent = this.#ring.filter((stream) => stream !== undefined);
-    return [...this.#old.values(), ...recent].sort((a, b) => a.id - b.id);
+    return [...(this.#old?.values() ?? []), ...recent].sort((a, b) => a.id - b.id);
   }
 
   clear(): void {
     this.#ring.fill(undefined);
-    this.#old.clear();
+    this.#old = undefined;
     this.size = 0;
     this.ofPeer = 0;
     this.channels = 0;
