@@ -31,29 +31,39 @@ async function killedServer(report) {
   await server.end();
 }
 
-/** F10: a thousand clients come back at once. */
+/** F10: a thousand clients come back at once, to a server that lets so many in at once, and then so many a second. */
 async function storm(report) {
   const count = 1_000;
+  const limits = { acceptBurst: 300, acceptsPerSecond: 250 };
   let server = await Child.start("./server.mjs");
   const { port, address } = server.hello;
   const attempts = [];
+  /** When each client was let in, and when the first dial began that found the server. */
+  const admitted = [];
+  let first;
   const plain = tcp();
   const clients = Array.from({ length: count }, (_, i) => {
     const transport = {
       scheme: "tcp",
       listen: plain.listen.bind(plain),
-      dial(to, signal) {
-        attempts.push({ client: i, at: performance.now() });
-        return plain.dial(to, signal);
+      async dial(to, signal) {
+        const at = performance.now();
+        attempts.push({ client: i, at });
+        const socket = await plain.dial(to, signal);
+        first ??= at;
+        return socket;
       },
     };
-    return new Client({ target: address, transports: [transport] });
+    const client = new Client({ target: address, transports: [transport] });
+    client.on("reconnect", () => admitted.push(performance.now()));
+    return client;
   });
   await inTurn(clients, 50, (client) => client.start());
   attempts.length = 0;
+  first = undefined;
   await server.end();
   await pause(1_000);
-  server = await Child.start("./server.mjs", { port });
+  server = await Child.start("./server.mjs", { port, limits });
   const began = performance.now();
   const back = () => clients.filter((client) => client.stats().connections === 1).length;
   await until(async () => back() === count && (await server.ask("stats")).connections === count, 15_000);
@@ -74,6 +84,17 @@ async function storm(report) {
   }
   const peak = (100 * Math.max(...bins.values())) / attempts.length;
   report.atMost("F10", "share of the dials in one tenth of a second", Math.round(peak), 25, (n) => `${n} %`);
+  const { acceptBurst, acceptsPerSecond } = limits;
+  const { rejected } = await server.ask("stats");
+  const room = (at) => acceptBurst + ((at - first) / 1_000) * acceptsPerSecond;
+  const above = Math.ceil(Math.max(...admitted.map((at, i) => i + 1 - room(at))));
+  report.row(
+    "F10",
+    `clients let in beyond ${acceptBurst} and ${acceptsPerSecond} a second (${rejected.acceptsPerSecond} dials were turned away)`,
+    "none",
+    above <= 0 ? "none" : above,
+    above <= 0 && rejected.acceptsPerSecond > 0,
+  );
   await inTurn(clients, 100, (client) => client.stop({ graceMs: 0 }));
   await server.end();
 }
@@ -265,6 +286,7 @@ async function accepting(report) {
   );
   await both.stop();
   await Promise.all(up.map((each) => each.end()));
+  report.skipped("F22", "discovery: empty, flapping", "not applicable: a client is given its addresses, nothing discovers them");
 }
 
 /** F19: the wall clock jumps; deadlines, keepalive and the window for replays go by others. */

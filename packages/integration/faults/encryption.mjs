@@ -12,6 +12,8 @@ import { pause, until } from "./token.mjs";
 const KEY = "0123456789abcdef";
 /** The end of what a client offers is an HMAC over all before it. */
 const TAG_BYTES = 32;
+/** A message's time may differ from the server's by so many milliseconds: the default. */
+const WINDOW = 60_000;
 const NEVER = { initial: 600_000, max: 600_000 };
 
 const clientOf = (target, key, options = {}) => {
@@ -168,7 +170,7 @@ async function replay(report) {
   const whole = Buffer.concat(up);
   const last = up.at(-1);
   const { port } = server.hello;
-  const slowest = Math.max(
+  let slowest = Math.max(
     await say(port, [whole]),
     await say(port, [whole, whole]),
     await say(port, [whole, ...Array.from({ length: 50 }, () => last)]),
@@ -182,15 +184,24 @@ async function replay(report) {
   await until(() => client.stats().connections === 0, 2_000);
   const lost = client.stats().connections === 0;
   await pause(100);
+  await server.ask("jump", WINDOW + 1_000);
+  slowest = Math.max(slowest, await say(port, [whole]));
   const after = await server.ask("stats");
   report.equal(
     "F24",
-    "recorded bytes said again (whole, twice, last × 50, in pieces, reflected, elsewhere, live): executed",
+    "recorded bytes said again (whole, twice, last × 50, in pieces, reflected, elsewhere, live, later): executed",
     after.executed - executed + (await other.ask("stats")).executed,
     0,
   );
   report.atMost("F24", "the connection of a replay is closed within", slowest, 1_000, ms);
   report.row("F24", "a live connection into which a frame is repeated", "closed", lost ? "closed" : "open", lost);
+  report.row(
+    "F24",
+    `what is said again after the window of ${WINDOW / 1_000} s is refused`,
+    "for its time",
+    after.refusal,
+    /clock/.test(after.refusal),
+  );
   await client.stop({ graceMs: 0 });
   await proxy.close();
   await server.end();

@@ -2,7 +2,7 @@ import { Client } from "@rap/client";
 import { RapError } from "@rap/protocol";
 import { context, Server } from "@rap/server";
 import { outcome } from "./crashes.mjs";
-import { until } from "./token.mjs";
+import { LEAK, until } from "./token.mjs";
 
 const cyclic = new Error("cyclic");
 cyclic.cause = cyclic;
@@ -13,7 +13,6 @@ Object.defineProperty(trap, "message", {
     throw new Error("in the getter");
   },
 });
-const LEAK = /node_modules|\/packages\/|\.mjs|at .*:\d+:\d+/;
 
 // biome-ignore-start lint/suspicious/noThenProperty: on purpose
 // biome-ignore-start lint/correctness/noUnsafeFinally: on purpose

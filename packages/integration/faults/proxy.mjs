@@ -6,7 +6,8 @@ import { pause } from "./token.mjs";
  *   split: n          pieces of n bytes at most         merge: ms     bytes of so many milliseconds at once
  *   rate: n           n bytes a second                  delay, jitter milliseconds
  *   rst, fin, stall   after so many bytes of the connection: a reset, an end, or nothing more
- *   mangle            a function of whole frames: `(frame, index) => frames`; see mangle.mjs
+ *   mangle            `(direction, closed)` gives for each connection, of whose end `closed` tells, a function of whole
+ *                     frames: `(frame, index) => frames`; see mangle.mjs
  */
 export class FaultyProxy {
   #server;
@@ -56,7 +57,7 @@ export class FaultyProxy {
     this.accepted++;
     if (this.refusing) return near.resetAndDestroy();
     const far = connect({ port: this.target, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
-    const pair = { near, far };
+    const pair = { near, far, closed: new Promise((resolve) => near.once("close", resolve)) };
     this.#pairs.add(pair);
     this.seen = { up: 0, down: 0 };
     const drop = () => {
@@ -72,7 +73,7 @@ export class FaultyProxy {
   #pump(direction, from, to, pair) {
     const faults = this.faults[direction] ?? this.faults.both ?? {};
     const seen = this.seen;
-    const frames = faults.mangle === undefined ? undefined : new Frames(faults.mangle(direction));
+    const frames = faults.mangle === undefined ? undefined : new Frames(faults.mangle(direction, pair.closed));
     const reset = () => {
       pair.near.resetAndDestroy();
       pair.far.resetAndDestroy();

@@ -20,6 +20,7 @@ export class Report {
     return this.#rows;
   }
 
+  /** Figures that were missed, and nobody has said why. */
   get missed() {
     return this.#rows.filter(({ met }) => met === "NO");
   }
@@ -28,18 +29,24 @@ export class Report {
     this.#group = name;
   }
 
-  /** One figure: `result` is a text, `met` whether it is good enough. */
-  row(id, what, figure, result, met) {
-    this.#add({ id, what, figure, result: String(result), met: met ? "yes" : "NO" });
+  /** One figure: `result` is a text, `met` whether it is good enough; `why` is printed beside it when it is not. */
+  row(id, what, figure, result, met, why) {
+    const missed = why === undefined ? { met: "NO" } : { met: "missed", why };
+    this.#add({ id, what, figure, result: String(result), ...(met ? { met: "yes" } : missed) });
   }
 
-  /** At most so much, or at least with `least`. */
-  atMost(id, what, value, bound, text = String) {
-    this.row(id, what, `≤ ${text(bound)}`, text(value), value <= bound);
+  /**
+   * At most so much, or at least. `known` is `{ to, why }`: the reason why it is missed at times, and how far that was
+   * seen to go. A value beyond that has another reason, which nobody knows yet.
+   */
+  atMost(id, what, value, bound, text = String, known = undefined) {
+    const why = value <= known?.to ? known.why : undefined;
+    this.row(id, what, `≤ ${text(bound)}`, text(value), value <= bound, why);
   }
 
-  atLeast(id, what, value, bound, text = String) {
-    this.row(id, what, `≥ ${text(bound)}`, text(value), value >= bound);
+  atLeast(id, what, value, bound, text = String, known = undefined) {
+    const why = value >= known?.to ? known.why : undefined;
+    this.row(id, what, `≥ ${text(bound)}`, text(value), value >= bound, why);
   }
 
   equal(id, what, value, expected) {
@@ -58,23 +65,25 @@ export class Report {
 
   #add(row) {
     this.#rows.push({ group: this.#group, ...row });
-    console.log(`  ${row.met.padEnd(7)} ${row.id.padEnd(4)} ${row.what}: ${row.result}  [${row.figure}]`);
+    const why = row.why === undefined ? "" : `: ${row.why}`;
+    console.log(`  ${row.met.padEnd(7)} ${row.id.padEnd(4)} ${row.what}: ${row.result}  [${row.figure}]${why}`);
   }
 
   markdown() {
-    const head = "| | what | figure | measured | met |\n|---|---|---|---|---|\n";
+    const head = "| | what | figure | measured | met | why not |\n|---|---|---|---|---|---|\n";
     const cell = (text) => text.replaceAll("|", "\\|").replaceAll("\n", " ");
     return (
-      head + this.#rows.map((r) => `| ${[r.id, r.what, r.figure, r.result, r.met].map(cell).join(" | ")} |\n`).join("")
+      head +
+      this.#rows
+        .map(({ why = "", ...r }) => `| ${[r.id, r.what, r.figure, r.result, r.met, why].map(cell).join(" | ")} |\n`)
+        .join("")
     );
   }
 
-  /** Prints the table, saves it, and sets the exit code. */
+  /** Prints the table, saves it, and sets the exit code: 0 if each figure is met or has the reason beside it. */
   finish(folder, name) {
     const seconds = (performance.now() - this.#started) / 1000;
-    const table = Object.fromEntries(
-      this.#rows.map(({ id, what, figure, result, met }, i) => [`${i + 1}`, { id, what, figure, result, met }]),
-    );
+    const table = Object.fromEntries(this.#rows.map(({ group, ...row }, i) => [`${i + 1}`, row]));
     console.table(table);
     const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`;
     mkdirSync(folder, { recursive: true });
@@ -85,7 +94,10 @@ export class Report {
       `# ${this.title}\n\n${about.date}, ${machine}, ${seconds.toFixed(0)} s.\n\n${this.markdown()}`,
     );
     const { missed } = this;
-    console.log(`${this.#rows.length} figures in ${seconds.toFixed(0)} s, ${missed.length} missed; saved in ${folder}`);
+    const explained = this.#rows.filter(({ why }) => why !== undefined).length;
+    console.log(
+      `${this.#rows.length} figures in ${seconds.toFixed(0)} s, ${missed.length} missed, ${explained} more for the reason beside them; saved in ${folder}`,
+    );
     process.exitCode = missed.length === 0 ? 0 : 1;
   }
 }

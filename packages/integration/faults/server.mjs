@@ -7,7 +7,7 @@ import { answer, options } from "./child.mjs";
 import { answerTo } from "./token.mjs";
 
 const { crypto, port = 0, forever = false, ...given } = options();
-const counts = { executed: 0, alive: 0, maxAlive: 0, aborted: 0, finallys: 0, warnings: [] };
+const counts = { executed: 0, alive: 0, maxAlive: 0, aborted: 0, generators: 0, finallys: 0, warnings: [] };
 /** How often each token was executed. */
 const executions = new Map();
 let blocked = 0;
@@ -47,12 +47,14 @@ server.register({
   },
   add: (a, b) => a + b,
   async *items(caller, count, pause) {
+    counts.generators++;
     try {
       for (let i = 0; i < count; i++) {
         yield { caller, i };
         if (pause > 0) await sleep(pause);
       }
     } finally {
+      counts.generators--;
       counts.finallys++;
     }
   },
@@ -111,5 +113,9 @@ if (forever) {
 
 function quiet() {
   const none = () => {};
-  return { trace: none, debug: none, info: none, warn: none, error: none, fatal: none, child: quiet };
+  // Why a client was refused is told to nobody else.
+  const debug = ({ reason }) => {
+    if (reason !== undefined) counts.refusal = reason;
+  };
+  return { trace: none, debug, info: none, warn: none, error: none, fatal: none, child: quiet };
 }

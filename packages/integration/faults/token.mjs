@@ -16,6 +16,9 @@ export function isAnswer(answer, asked) {
   return answer?.caller === expected.caller && answer.n === expected.n && answer.sha === expected.sha;
 }
 
+/** What an error never says: a path, or a line of a stack. */
+export const LEAK = /node_modules|\/packages\/|\.mjs|at .*:\d+:\d+/;
+
 /** Makes calls and keeps the books: each settles once, with its own answer, in time. */
 export class Ledger {
   calls = 0;
@@ -24,6 +27,8 @@ export class Ledger {
   late = 0;
   open = 0;
   twice = 0;
+  /** Errors with what they never say. */
+  leaks = 0;
   errors = new Map();
   /** Numbers of calls that succeeded, and of those that provably never ran. */
   succeeded = new Set();
@@ -54,6 +59,7 @@ export class Ledger {
     } catch (error) {
       settle();
       const { code = String(error), maybeExecuted } = error;
+      if (LEAK.test(error.message)) this.leaks++;
       if (maybeExecuted === false) this.neverRan.add(asked.n);
       this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
     }

@@ -29,6 +29,16 @@ export async function snapshot() {
   };
 }
 
+/**
+ * Whether the heap grows with what is done: its bytes for each, from what it was before two halves, between them and after.
+ * What is made once, such as compiled code, is in one of the halves, what is left behind each time is in both.
+ */
+export function slope(report, name, heaps, each, known) {
+  const [first, second] = [heaps[1] - heaps[0], heaps[2] - heaps[1]].map((bytes) => Number((bytes / each).toFixed(2)));
+  const what = `${name}: bytes of heap for each, in the half with fewer (${first}, ${second})`;
+  report.atMost("", what, Math.max(0, Math.min(first, second)), 0.2, String, known);
+}
+
 /** Runs `job` so many times, so many at a time. */
 export async function run(total, atOnce, job) {
   let next = 0;
