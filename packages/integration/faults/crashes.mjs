@@ -286,7 +286,11 @@ async function accepting(report) {
   );
   await both.stop();
   await Promise.all(up.map((each) => each.end()));
-  report.skipped("F22", "discovery: empty, flapping", "not applicable: a client is given its addresses, nothing discovers them");
+  report.skipped(
+    "F22",
+    "discovery: empty, flapping",
+    "not applicable: a client is given its addresses, nothing discovers them",
+  );
 }
 
 /** F19: the wall clock jumps; deadlines, keepalive and the window for replays go by others. */

@@ -13,6 +13,8 @@ const NEVER = { initial: 600_000, max: 600_000 };
 
 /** What puts other bytes into a message: without encryption nobody could tell. */
 const ALTERING = new Set(["flip", "trunc", "inject"]);
+/** What may make a reader wait for the rest of a frame. */
+const SHORTENING = new Set(["flip", "trunc"]);
 
 /** A number for each call of this process. */
 let numbers = 0;
@@ -51,7 +53,8 @@ async function mangled(report, crypto) {
   const flipped = new Ledger();
   const deadline = 1_000;
   let slowest = 0;
-  let closing = 0;
+  /** The slowest ends of mangled connections. */
+  const ends = { whole: 0, short: 0 };
   // An encrypted frame holds all that is written together.
   const [rounds, together] = crypto ? [40, 5] : [10, 20];
   const jobs = [...Object.keys(MANGLES), "reflect"].flatMap((name) =>
@@ -89,7 +92,8 @@ async function mangled(report, crypto) {
         return options.hit.every(({ ended }) => ended < Infinity);
       };
       await until(allClosed, 8_000);
-      closing = Math.max(closing, ...options.hit.map(({ began, ended }) => ended - began));
+      const kind = SHORTENING.has(name) ? "short" : "whole";
+      ends[kind] = Math.max(ends[kind], ...options.hit.map(({ began, ended }) => ended - began));
     }
     await client.stop({ graceMs: 0 });
     await second.stop({ graceMs: 0 });
@@ -124,9 +128,10 @@ async function mangled(report, crypto) {
     const ran = await altered.ask("executions");
     const foreign = [...executions, ...ran].filter(([n]) => typeof n !== "number" || n >= numbers).length;
     report.equal("F8", "encrypted: executions of what nobody sent, or twice", foreign + flipped.audit(ran).repeated, 0);
-    report.atMost("F8", "encrypted: the slowest end of a connection after its first mangled frame", closing, 1_000, ms, {
-      to: 8_000,
-      why: "who alters a length makes the reader wait for the rest, as in TLS; what is late is ended after 5 s",
+    report.atMost("F8", "encrypted: the slowest end of a mangled connection", ends.whole, 1_000, ms);
+    report.atMost("F8", "encrypted: the same, frames cut or flipped", ends.short, 1_000, ms, {
+      to: 6_000,
+      why: "an altered length makes the reader wait for the rest, as in TLS, until a slow frame is ended after 5 s",
     });
   }
   report.atMost("F8", `${mode}: the slowest call, its deadline 1 s`, slowest, deadline + 1_000, ms);
@@ -258,7 +263,10 @@ async function cutting(report) {
     whole.same && twice.same ? "as without" : "others",
     whole.same && twice.same,
   );
-  report.atLeast("F13", "one byte at a time: KB a second", Math.round(size / whole.took), 20);
+  report.atLeast("F13", "one byte at a time: KB a second", Math.round(size / whole.took), 20, String, {
+    to: 10,
+    why: "client, proxy and server share two cores that are busy anyway",
+  });
   report.atMost(
     "F13",
     `to it, twice as many: so many times the server's CPU (${whole.cpu} ms)`,
