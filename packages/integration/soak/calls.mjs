@@ -146,6 +146,6 @@ function left(report, client) {
   report.atMost("", "timers of Node: one for each of the two wheels", timers(), 2);
   // Credit that was lost on the way would be missing here: half a window may wait to be granted.
   const { connectionWindowBytes } = server.limits;
-  const lent = Math.max(...wires.map(({ sendWindow }) => connectionWindowBytes - sendWindow.bytes));
+  const lent = Math.max(...wires.map(({ credit }) => connectionWindowBytes - credit.sending.bytes));
   report.atMost("", "bytes of credit that the client has not given back", lent, connectionWindowBytes / 2);
 }
