@@ -163,8 +163,8 @@ export function decodeHello(bytes: Uint8Array, start: number, end: number): Hell
     return bytes.subarray(at - count, at);
   };
   const minor = take(1)[0]!;
-  const codecs: string[] = [];
-  for (let count = take(1)[0]!; count > 0; count--) codecs.push(utf8(take(take(1)[0]!)));
+  // A connection keeps it, and an array that grew would have room for 17.
+  const codecs = Array.from({ length: take(1)[0]! }, () => utf8(take(take(1)[0]!)));
   const numbers = Object.fromEntries(HELLO_NUMBERS.map((name) => [name, readU32(take(4), 0)])) as HelloNumbers;
   const info = utf8(take(readU16(take(2), 0)));
   const block = take(readU16(take(2), 0));

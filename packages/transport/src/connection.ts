@@ -62,6 +62,8 @@ export class Connection implements SocketHandler {
   readonly credit: ConnectionCredit;
   /** What the peer said of itself. Before the handshake is done it has no limits. */
   peer: Hello = NO_LIMITS_YET;
+  /** The codec that both sides agreed on: there is one when the peer's HELLO was read. */
+  codec!: Codec;
   /** Whether the peer's HELLO came, be it readable or not. */
   introduced = false;
   ready = false;
@@ -84,8 +86,8 @@ export class Connection implements SocketHandler {
   readonly #inbound: Inbound;
   readonly #streams: StreamTable;
   readonly #goaway: Goaway;
-  readonly #handshake: Handshake;
-  /** Until the handshake is done. */
+  /** Both until the handshake is done. */
+  #handshake: Handshake | undefined;
   #handshakeWatch: Watch | undefined;
   readonly #sealed: SealedSocket | undefined;
   #keepalive: Keepalive | undefined;
@@ -107,7 +109,7 @@ export class Connection implements SocketHandler {
     this.#inbound = new Inbound(this, host, this.#streams, this.#goaway, trace);
     this.#reader = new FrameReader(this.#inbound, limits.maxHandshakeBytes);
     this.slice = new Slice(this, this.#reader);
-    this.outbox = new Outbox(this.socket, limits.fragmentBytes, trace, () => this.pressure.fallBehind());
+    this.outbox = new Outbox(this, trace);
     this.pressure = new Pressure(this, this.slice);
     this.credit = new ConnectionCredit(this);
     this.#handshake = new Handshake(options);
@@ -117,11 +119,6 @@ export class Connection implements SocketHandler {
     wheel.add(this.#handshakeWatch, Math.max(1, limits.handshakeTimeout - (performance.now() - socket.openedAt)));
     if (role === "client") this.#sendHello();
     this.socket.start(this);
-  }
-
-  /** The codec that both sides agreed on. */
-  get codec(): Codec {
-    return this.#handshake.codec!;
   }
 
   /** Streams that are not over on both sides. */
@@ -334,7 +331,8 @@ export class Connection implements SocketHandler {
   /** The peer introduced itself. */
   meet(bytes: Uint8Array, start: number, end: number): void {
     this.introduced = true;
-    this.peer = this.#handshake.read(bytes, start, end);
+    this.peer = this.#handshake!.read(bytes, start, end);
+    this.codec = this.#handshake!.codec!;
     this.credit.sending = new SendWindow(this.peer.connectionWindowBytes, 0);
     if (this.role === "client") this.#becomeReady();
     else if (this.#host.onHello === undefined) this.accept();
@@ -391,7 +389,7 @@ export class Connection implements SocketHandler {
     this.draining = true;
     this.#reader.stop();
     this.outbox.close();
-    this.#stopHandshakeWatch();
+    this.#endHandshake();
     this.#goaway.stop();
     this.#keepalive?.stop();
     const streams = this.#streams.list();
@@ -411,20 +409,21 @@ export class Connection implements SocketHandler {
 
   #sendHello(): void {
     this.socket.write(PREAMBLE);
-    this.outbox.frame(Kind.HELLO, 0, 0, this.#handshake.hello());
+    this.outbox.frame(Kind.HELLO, 0, 0, this.#handshake!.hello());
   }
 
   #becomeReady(): void {
     this.ready = true;
-    this.#stopHandshakeWatch();
+    this.#endHandshake();
     this.#reader.maxFrameBytes = this.limits.maxFrameBytes;
     this.#keepalive = new Keepalive(this);
     this.#host.onReady?.(this);
   }
 
-  #stopHandshakeWatch(): void {
+  #endHandshake(): void {
     if (this.#handshakeWatch !== undefined) this.wheel.remove(this.#handshakeWatch);
     this.#handshakeWatch = undefined;
+    this.#handshake = undefined;
   }
 
   /** What a peer sent cannot be borne, or our own code failed: the connection ends, and nothing else. */

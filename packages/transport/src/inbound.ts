@@ -28,6 +28,8 @@ import { Violation } from "./violation";
 
 /** Frames after which it is asked whether others should have their turn. A power of two. */
 const LOOK_EVERY = 16;
+/** Of the OPEN that is read now, on any connection: whoever is given it takes what it needs at once. */
+const HEAD = openHead();
 
 /**
  * The way into a connection: what each frame of its peer does, and how often a peer may do what is legal but odd.
@@ -39,10 +41,10 @@ export class Inbound implements FrameSink {
   readonly #streams: StreamTable;
   readonly #goaway: Goaway;
   readonly #trace: FrameTrace | undefined;
-  readonly #head = openHead();
-  readonly #glitches: Bucket;
-  readonly #refusals: Bucket;
-  readonly #pings: Bucket;
+  /** Made when first needed: most connections never need one. */
+  #glitchBucket: Bucket | undefined;
+  #refusalBucket: Bucket | undefined;
+  #pingBucket: Bucket | undefined;
   #pingStrikes = 0;
   frames = 0;
   pings = 0;
@@ -55,16 +57,11 @@ export class Inbound implements FrameSink {
     goaway: Goaway,
     trace: FrameTrace | undefined,
   ) {
-    const { limits, wheel } = connection;
     this.#connection = connection;
     this.#host = host;
     this.#streams = streams;
     this.#goaway = goaway;
     this.#trace = trace;
-    const now = wheel.now();
-    this.#glitches = new Bucket(limits.glitchBurst, limits.glitchesPerSecond, now);
-    this.#refusals = new Bucket(limits.refusedBurst, limits.refusedPerSecond, now);
-    this.#pings = new Bucket(limits.pingBurst, limits.pingsPerSecond, now);
   }
 
   frame(kind: number, flags: number, id: number, bytes: Uint8Array, start: number, end: number, owned: boolean): void {
@@ -118,8 +115,11 @@ export class Inbound implements FrameSink {
 
   /** Counts something odd but legal; a peer that does too much of it is let go. */
   glitch(what: string): void {
+    const { limits, wheel } = this.#connection;
+    const now = wheel.now();
     this.glitches++;
-    if (!this.#glitches.take(this.#connection.wheel.now())) {
+    this.#glitchBucket ??= new Bucket(limits.glitchBurst, limits.glitchesPerSecond, now);
+    if (!this.#glitchBucket.take(now)) {
       const text = `too many odd frames, the last: ${what}`;
       throw new Violation(GoawayCode.TOO_MANY_GLITCHES, text, "glitchesPerSecond");
     }
@@ -147,20 +147,20 @@ export class Inbound implements FrameSink {
       throw new Violation(GoawayCode.PROTOCOL_ERROR, `stream ${id} is not for the peer to open`);
     }
     if (id <= streams.lastPeerId) throw new Violation(GoawayCode.PROTOCOL_ERROR, `stream id ${id} was used before`);
-    const head = this.#head;
-    readOpen(bytes, start, end, flags, head);
+    readOpen(bytes, start, end, flags, HEAD);
+    const { shape, bodyStart } = HEAD;
     // A peer that keeps to `maxInFlight` has no more than that; what is over on this side alone takes memory, too.
     if (streams.ofPeer >= 2 * connection.limits.maxInFlight) {
       const text = `${streams.ofPeer + 1} streams that the peer does not end`;
       throw new Violation(GoawayCode.ENHANCE_YOUR_CALM, text, "maxInFlight");
     }
-    const stream = new Stream(connection, id, head.shape, true);
+    const stream = new Stream(connection, id, shape, true);
     streams.add(stream);
-    const sink = this.#sinkFor(stream, head, bytes);
+    const sink = this.#sinkFor(stream, HEAD, bytes);
     if (sink instanceof Refusal) this.#refuse(stream, sink);
     else stream.sink = sink;
-    const hasBody = head.bodyStart < end || (flags & Flag.MORE) !== 0;
-    if (hasBody) stream.receive(flags & (Flag.MORE | Flag.END), bytes, head.bodyStart, end, owned);
+    const hasBody = bodyStart < end || (flags & Flag.MORE) !== 0;
+    if (hasBody) stream.receive(flags & (Flag.MORE | Flag.END), bytes, bodyStart, end, owned);
     else stream.receiveEnd(flags, undefined);
   }
 
@@ -175,10 +175,13 @@ export class Inbound implements FrameSink {
   }
 
   #refuse(stream: Stream, refusal: Refusal): void {
-    const { pressure, codec, wheel } = this.#connection;
+    const { pressure, codec, limits, wheel } = this.#connection;
     pressure.provoked++;
     stream.refuse(refusal.encoded(codec));
-    if (refusal.error.reason === REFUSED && !this.#refusals.take(wheel.now())) {
+    if (refusal.error.reason !== REFUSED) return;
+    const now = wheel.now();
+    this.#refusalBucket ??= new Bucket(limits.refusedBurst, limits.refusedPerSecond, now);
+    if (!this.#refusalBucket.take(now)) {
       const text = "too many calls beyond the limits that were told";
       throw new Violation(GoawayCode.ENHANCE_YOUR_CALM, text, "refusedPerSecond");
     }
@@ -237,8 +240,10 @@ export class Inbound implements FrameSink {
   #ping(bytes: Uint8Array, start: number, end: number): void {
     if (end - start !== 8) throw new PayloadError("PING is not 8 bytes long");
     const { limits, outbox, pressure, wheel } = this.#connection;
+    const now = wheel.now();
     this.pings++;
-    if (!this.#pings.take(wheel.now()) && ++this.#pingStrikes > limits.pingStrikes) {
+    this.#pingBucket ??= new Bucket(limits.pingBurst, limits.pingsPerSecond, now);
+    if (!this.#pingBucket.take(now) && ++this.#pingStrikes > limits.pingStrikes) {
       throw new Violation(GoawayCode.TOO_MANY_PINGS, "too many pings", "pingsPerSecond");
     }
     pressure.provoked++;

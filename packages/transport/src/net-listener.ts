@@ -27,7 +27,7 @@ export interface NetListenerInit<P extends Peer> {
   highWaterMark?: number | undefined;
   /** undefined: the connection died before it was accepted. */
   peerOf(raw: RawSocket): P | undefined;
-  /** Takes over a connection that passed all checks. */
+  /** Takes over a connection that passed all checks, and the listening to its "error". */
   accept(raw: RawSocket, peer: P): void;
 }
 
@@ -44,13 +44,12 @@ export class NetListener implements Listener {
     const { where: _, peerOf, accept, ...settings } = init;
     this.#options = options;
     this.#server = createServer({ allowHalfOpen: true, ...settings } as object, (raw) => {
-      raw.on("error", ignore);
       try {
         const peer = peerOf(raw);
         if (peer === undefined) return this.drop("the connection was reset before it was accepted", raw);
         const passed = options.filter?.(peer);
         if (passed === false) return this.drop(`${peer.address} was filtered`, raw);
-        if (typeof passed === "function") raw.once("close", () => guard(passed));
+        if (typeof passed === "function") raw.on("close", () => guard(passed));
         accept(raw, peer);
       } catch (error) {
         this.drop(toError(error), raw);
@@ -79,7 +78,7 @@ export class NetListener implements Listener {
 
   /** Counts and reports a connection that is not announced, and destroys it. */
   drop(reason: Error | string, raw?: RawSocket): void {
-    raw?.destroy();
+    raw?.on("error", ignore).destroy();
     this.dropped++;
     guard(() => this.#options.onDrop?.(typeof reason === "string" ? new Error(reason) : reason));
   }

@@ -14,11 +14,16 @@ export interface SocketOptions {
   clock?: Clock;
 }
 
+const OWNER = Symbol("rap.socket");
+
+/** One of Node's that knows whose it is: so all share their listeners, which each would have five closures for. */
+type OwnedSocket = RawSocket & { [OWNER]?: NetSocket };
+
 /** A {@link Socket} over one of Node's, for TCP, Unix and TLS alike. */
 export class NetSocket implements Socket {
   readonly peer: Peer;
   readonly openedAt: number;
-  readonly #raw: RawSocket;
+  readonly #raw: OwnedSocket;
   readonly #clock: Clock;
   readonly #highWaterMark: number;
   readonly #closeTimeout: number;
@@ -36,27 +41,16 @@ export class NetSocket implements Socket {
   #closed = false;
 
   /** `raw` must be connected and opened with `allowHalfOpen`: the socket itself answers the peer's end. */
-  constructor(raw: RawSocket, peer: Peer, openedAt: number, options: SocketOptions) {
+  constructor(raw: OwnedSocket, peer: Peer, openedAt: number, options: SocketOptions) {
     this.peer = peer;
     this.openedAt = openedAt;
     this.#raw = raw;
     this.#clock = options.clock ?? systemClock;
     this.#highWaterMark = options.highWaterMark ?? 64 * 1024;
     this.#closeTimeout = options.closeTimeout ?? 2_000;
+    raw[OWNER] = this;
     // Stays for good: Node ends the process for an "error" that nobody listens to, however late it comes.
-    raw.on("error", (error) => {
-      this.#error ??= explained(error);
-    });
-    // Node emits it even when nobody reads, if there is nothing to read.
-    raw.on("end", () => {
-      this.#close();
-      this.end();
-    });
-    raw.on("close", () => {
-      this.#gone = true;
-      if (this.#closeTimer !== undefined) this.#clock.clearTimeout(this.#closeTimer);
-      this.#close();
-    });
+    raw.on("error", NetSocket.#onError).on("end", NetSocket.#onEnd).on("close", NetSocket.#onClose);
   }
 
   get buffered(): number {
@@ -70,23 +64,7 @@ export class NetSocket implements Socket {
       process.nextTick(() => this.#close());
       return;
     }
-    this.#raw.on("data", (bytes: Uint8Array) => {
-      if (this.#destroyed) return;
-      try {
-        handler.onData(bytes);
-      } catch (error) {
-        this.destroy(toError(error));
-      }
-    });
-    this.#raw.on("drain", () => {
-      if (!this.#behind || this.#closed) return;
-      this.#behind = false;
-      try {
-        handler.onDrain();
-      } catch (error) {
-        this.destroy(toError(error));
-      }
-    });
+    this.#raw.on("data", NetSocket.#onData).on("drain", NetSocket.#onDrain);
     if (!this.#paused) this.#raw.resume();
   }
 
@@ -131,6 +109,45 @@ export class NetSocket implements Socket {
     this.#error ??= error;
     this.#raw.destroy();
   }
+
+  static readonly #onData = function (this: OwnedSocket, bytes: Uint8Array): void {
+    const socket = this[OWNER]!;
+    if (socket.#destroyed) return;
+    try {
+      socket.#handler!.onData(bytes);
+    } catch (error) {
+      socket.destroy(toError(error));
+    }
+  };
+
+  static readonly #onDrain = function (this: OwnedSocket): void {
+    const socket = this[OWNER]!;
+    if (!socket.#behind || socket.#closed) return;
+    socket.#behind = false;
+    try {
+      socket.#handler!.onDrain();
+    } catch (error) {
+      socket.destroy(toError(error));
+    }
+  };
+
+  static readonly #onError = function (this: OwnedSocket, error: Error): void {
+    this[OWNER]!.#error ??= explained(error);
+  };
+
+  /** Node emits it even when nobody reads, if there is nothing to read. */
+  static readonly #onEnd = function (this: OwnedSocket): void {
+    const socket = this[OWNER]!;
+    socket.#close();
+    socket.end();
+  };
+
+  static readonly #onClose = function (this: OwnedSocket): void {
+    const socket = this[OWNER]!;
+    socket.#gone = true;
+    if (socket.#closeTimer !== undefined) socket.#clock.clearTimeout(socket.#closeTimer);
+    socket.#close();
+  };
 
   #close(): void {
     if (this.#closed || this.#handler === undefined) return;

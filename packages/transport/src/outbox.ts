@@ -1,4 +1,5 @@
 import { copyBytes, Flag, HEAD_BYTES, Kind, writeHead } from "@rap/protocol";
+import type { Connection } from "./connection";
 import type { Stream } from "./stream";
 import type { FrameTrace } from "./trace";
 import type { Socket } from "./transport";
@@ -50,8 +51,8 @@ export interface Pending {
  * fragment each, so that none of them holds up a small one.
  */
 export class Outbox {
+  readonly #connection: Connection;
   readonly #socket: Socket;
-  readonly #fragmentBytes: number;
   #slab: Slab | undefined;
   #start = 0;
   #scheduled = false;
@@ -66,14 +67,11 @@ export class Outbox {
   framesSent = 0;
 
   readonly #trace: FrameTrace | undefined;
-  readonly #behind: () => void;
 
-  /** `behind` is called after each write that the socket could not pass on. */
-  constructor(socket: Socket, fragmentBytes: number, trace: FrameTrace | undefined, behind: () => void) {
-    this.#socket = socket;
-    this.#behind = behind;
+  constructor(connection: Connection, trace: FrameTrace | undefined) {
+    this.#connection = connection;
+    this.#socket = connection.socket;
     this.#trace = trace;
-    this.#fragmentBytes = fragmentBytes;
   }
 
   /** Where `reserve` made room. */
@@ -132,7 +130,7 @@ export class Outbox {
       if (this.blocked && this.#socket.buffered >= SOCKET_QUEUE_BYTES) return;
       if (this.bytesSent >= until) {
         this.#resting = true;
-        return nextTurn(this.#goOn);
+        return nextTurn(() => this.#goOn());
       }
       const stream = this.#ready.shift()!;
       stream.queued = false;
@@ -169,7 +167,7 @@ export class Outbox {
       return false;
     }
     const control = pending.kind !== Kind.DATA && pending.kind !== Kind.OPEN;
-    const allowed = control ? left : stream.allowance(Math.min(left, this.#fragmentBytes), left);
+    const allowed = control ? left : stream.allowance(Math.min(left, this.#connection.limits.fragmentBytes), left);
     if (allowed < 0) return false;
     const last = allowed === left;
     const first = !pending.begun;
@@ -221,10 +219,10 @@ export class Outbox {
     this.#hand(pending.body.subarray(pending.sent, pending.sent + size));
   }
 
-  readonly #goOn = (): void => {
+  #goOn(): void {
     this.#resting = false;
     this.#pump();
-  };
+  }
 
   readonly #endTurn = (): void => {
     this.#scheduled = false;
@@ -241,7 +239,7 @@ export class Outbox {
   #hand(bytes: Uint8Array, more = false): void {
     if (this.#socket.write(bytes, more)) return;
     this.blocked = true;
-    this.#behind();
+    this.#connection.pressure.fallBehind();
   }
 
   /** A slab with room for `size` bytes; what the old one holds is written first. */

@@ -28,11 +28,8 @@ let changedAt = 0;
 export class Slice {
   readonly #connection: Connection;
   readonly #reader: FrameReader;
-  /**
-   * The `AsyncLocalStorage` scope in which the socket came, as it is when bytes come: what waits may be handled when a
-   * call ends that is none of it. One for all connections would be of the call, if any, in which this module was loaded.
-   */
-  readonly #scope = new AsyncResource("rap");
+  /** The `AsyncLocalStorage` scope in which what waits came: it may be handled when a call ends that is none of it. */
+  #scope: AsyncResource | undefined;
   /** When the first bytes of this turn came. */
   #turn = 0;
   /** When those came that a slice is counted from. */
@@ -86,17 +83,23 @@ export class Slice {
     // After one small read, or what waited, the next comes in a later turn anyway, unless this turn has had several.
     const length = this.#began > this.#turn ? this.#length(now) : SLICE;
     const over = this.#late || (counted && now - this.#turn > length);
+    if (!over && !this.#resting && this.#connection.pressure.reading) return;
+    // Only now, as hardly any connection ever has bytes that wait.
+    this.#scope ??= new AsyncResource("rap");
     if (this.#resting || !over) return;
     this.#full++;
     this.#over = true;
     this.#resting = true;
     this.#connection.hold();
-    nextTurn(this.#goOn);
+    nextTurn(() => this.#goOn());
   }
 
   /** Nothing else keeps the peer from being read. */
   resume(): void {
-    if (!this.#resting) this.#scope.runInAsyncScope(this.#goOn);
+    if (this.#resting) return;
+    // Without a scope nothing waits.
+    if (this.#scope === undefined) this.#goOn();
+    else this.#scope.runInAsyncScope(this.#goOn, this);
   }
 
   /** The socket is gone: calls `then` when what it has brought is handled, which also takes its turns. */
@@ -118,7 +121,7 @@ export class Slice {
     return this.#full >= FLOOD && now - changedAt < LATELY ? SHORT_SLICE : SLICE;
   }
 
-  readonly #goOn = (): void => {
+  #goOn(): void {
     const connection = this.#connection;
     const now = connection.wheel.now();
     this.#take(now);
@@ -132,5 +135,5 @@ export class Slice {
       if (!this.#resting && !connection.closed && connection.pressure.reading) connection.socket.resume();
     }
     if (!this.#resting) this.#then?.();
-  };
+  }
 }

@@ -1,8 +1,8 @@
 import { Shape } from "@rap/protocol";
 import type { Stream } from "./stream";
 
-/** Places of a ring at first, and at most. Powers of two. */
-const FEW = 16;
+/** Places of a ring at first, when a connection may be one of thousands that are idle, and at most. Powers of two. */
+const FEW = 4;
 const MANY = 512;
 
 /**

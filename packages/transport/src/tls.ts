@@ -9,7 +9,7 @@ import type {
 } from "node:tls";
 import { explained, toError } from "./explain";
 import { NetListener } from "./net-listener";
-import { connected, NetSocket } from "./net-socket";
+import { connected, ignore, NetSocket } from "./net-socket";
 import { type TlsPeer, tlsPeer } from "./peer";
 import { dialable, resetByPeer, type TcpOptions, tcpSettings } from "./tcp";
 import { type Listener, parseAddress, type Socket, type Transport } from "./transport";
@@ -140,7 +140,7 @@ function handshake(
   return (raw, peer) => {
     const key = ends(raw);
     accepted.set(key, { peer, openedAt: performance.now() });
-    raw.on("close", () => accepted.delete(key));
+    raw.on("error", ignore).on("close", () => accepted.delete(key));
     server.emit("connection", raw);
   };
 }
