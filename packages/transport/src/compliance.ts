@@ -100,6 +100,17 @@ export function transportCompliance(name: string, setup: () => Promise<Transport
       expect(near.buffered).toBe(0);
     });
 
+    test("sends what was written with `more`, however often, with the write that follows", async () => {
+      const [near, far] = await link();
+      const farEnd = record(far);
+      near.start(record(near));
+      far.start(farEnd);
+      const bytes = pattern(30_000, 3);
+      for (let at = 0; at < 30_000; at += 1_000) near.write(bytes.subarray(at, at + 1_000), at % 10_000 < 9_000);
+      await until(() => farEnd.received === 30_000);
+      expect(Buffer.compare(farEnd.bytes(), bytes)).toBe(0);
+    });
+
     test("keeps bytes that arrive before start", async () => {
       const [near, far] = await link();
       const nearEnd = record(near);

@@ -72,7 +72,7 @@ export class NetSocket implements Socket {
     const raw = this.#raw;
     if (!raw.writable) return false;
     if (more) {
-      raw.cork();
+      if (raw.writableCorked === 0) raw.cork();
       raw.write(bytes);
       return true;
     }

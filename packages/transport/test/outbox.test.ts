@@ -138,6 +138,25 @@ describe("large messages", () => {
     expect(connection.stats().buffered).toBe(0);
   });
 
+  test.each([
+    ["256 KiB at first, and more while the peer keeps up", 100_000_000, [256, 768, 960]],
+    ["256 KiB for a peer that is behind", 64 * KiB, [256, 256, 256, 256, 256, 256, 256, 192]],
+  ])("are handed to the socket together: %s", async (_, highWaterMark, expected) => {
+    const world = new World({ highWaterMark });
+    const { connection } = await world.rawReady("client");
+    const batches = [0];
+    const { socket } = connection;
+    const write = socket.write.bind(socket);
+    socket.write = (bytes, more = false) => {
+      batches[batches.length - 1]! += bytes.length;
+      if (!more) batches.push(0);
+      return write(bytes, more);
+    };
+    open(connection, new RecordingSink(), { bytes: 2_000 * KiB });
+    await world.settle();
+    expect(batches.map((size) => Math.round(size / 32 / KiB) * 32).slice(0, -1)).toEqual(expected);
+  });
+
   test("of several streams that wait for credit go on as soon as there is some", async () => {
     const world = new World();
     const { connection, peer } = await world.rawReady("client", {}, { streamWindowBytes: 1_000 });
