@@ -48,6 +48,8 @@ const ofPlain =
   (name) =>
   ({ rounds }) =>
     ratio(rounds, name, "rap");
+const streaming = ({ streams }) => streams;
+const ofStreaming = ({ rounds }) => ratio(rounds, "rap", bestPeer(rounds, streaming));
 const alone =
   (value) =>
   ({ rounds }) =>
@@ -58,6 +60,8 @@ const bounds = [
   { of: "W2", what: "rate over TLS, of plain", least: 0.75, value: ofPlain("rap-tls") },
   { of: "W2", what: "rate with plugin-crypto, of plain", least: 0.25, value: ofPlain("rap-crypto") },
   { of: "W2", what: "rate with a middleware and a processor, of plain", least: 0.85, value: ofPlain("rap-layered") },
+  { of: "W6", what: "rate, of the best peer with streams, NDJSON apart", least: 4, value: ofStreaming },
+  { of: "W7", what: "rate, of the best peer with channels", least: 3, value: ofStreaming },
   {
     of: "W8",
     what: "KiB for each idle connection, where it is most",
@@ -138,9 +142,9 @@ function stand({ name, rounds, floor }) {
 }
 
 /** The peer whose median is the highest, of those that did the same. */
-function bestPeer(rounds) {
+function bestPeer(rounds, counts = ({ gathers }) => !gathers) {
   const rate = (name) => typical(rounds, name, (result) => result.rate) ?? 0;
-  const peers = contenders.filter(({ kind, gathers, name }) => kind === "peer" && !gathers && rate(name) > 0);
+  const peers = contenders.filter((each) => each.kind === "peer" && counts(each) && rate(each.name) > 0);
   return peers.sort((a, b) => rate(b.name) - rate(a.name))[0]?.name;
 }
 

@@ -3,7 +3,7 @@ const { join } = require("node:path");
 /** Not asked of what differs only in how it handles a message: W1, W2, W4 and W6 show it. */
 const VARIANT = ["W3", "W5", "W7", "W8", "W9", "W10"];
 
-/** Rounds of those whom no ratio with a floor is about. */
+/** Rounds of those whom no ratio with a floor is about, or one that is far above it. */
 const FEW = 3;
 
 /**
@@ -17,8 +17,10 @@ const FEW = 3;
  * - `elsewhere()`: CPU seconds and memory that the server uses in other processes.
  *
  * `packages` are what a client installs, `skip` are workloads that it is not asked for, `rounds` are the most that it
- * takes part in, `gathers` says that its handler puts many items into one, which no floor is about. Libraries are loaded inside `serve` and `connect`, so that neither side pays for the other's at a cold
- * start.
+ * takes part in, `gathers` says that its handler puts many items into one, which no floor is about, `streams` that
+ * streams (and channels, if it does W7) are part of its calls: the other peers' W6 and W7 are messages without
+ * back-pressure, or lines of a body. Libraries are loaded inside `serve` and `connect`, so that neither side pays for the
+ * other's at a cold start.
  */
 const contenders = [
   { name: "rap", kind: "rap", title: "rap", file: "rap.js", packages: ["@rap/client"] },
@@ -73,6 +75,7 @@ const contenders = [
     kind: "peer",
     title: "grpc-js",
     file: "../peers/grpc.js",
+    streams: true,
     packages: ["@grpc/grpc-js", "@grpc/proto-loader"],
   },
   {
@@ -81,6 +84,7 @@ const contenders = [
     title: "connect-node",
     rounds: FEW,
     file: "../peers/connect.js",
+    streams: true,
     packages: ["@connectrpc/connect", "@connectrpc/connect-node", "@bufbuild/protobuf"],
   },
   {
@@ -89,6 +93,7 @@ const contenders = [
     title: "tRPC over ws",
     rounds: FEW,
     file: "../peers/trpc.js",
+    streams: true,
     packages: ["@trpc/client", "ws"],
   },
   {
@@ -97,6 +102,7 @@ const contenders = [
     title: "Moleculer over TCP",
     rounds: FEW,
     file: "../peers/moleculer.js",
+    streams: true,
     packages: ["moleculer"],
     // Its nodes connect to each other: thousands of clients would be a mesh, not connections of one server. Of W10 it does
     // not come to the end.
@@ -124,6 +130,7 @@ const contenders = [
     title: "capnweb",
     rounds: FEW,
     file: "../peers/capnweb.js",
+    streams: true,
     packages: ["capnweb", "ws"],
   },
   {
