@@ -8,6 +8,9 @@ const HELP = `npm run simulate -- [--seeds 1000] [--from 1] [--processes N]   ru
 npm run simulate -- --seed N                                  one scenario, with everything that happened
 npm run simulate -- --bugs [--seeds 1000] [--from 1]          looks for the planted bugs`;
 
+/** Scenarios a second that two free cores do. A busy machine does fewer, as do few seeds: no failure, so it is only told. */
+const PACE = 50;
+
 /** The command line. */
 export async function main(args: readonly string[]): Promise<void> {
   const number = (name: string, otherwise: number) => {
@@ -51,9 +54,10 @@ async function showCampaign(from: number, seeds: number, processes: number): Pro
   const campaign = merge(await Promise.all(parts));
   const seconds = Number(process.hrtime.bigint() - start) / 1e9;
   const { scenarios, calls, failed, events, faults, broken } = campaign;
+  const pace = scenarios / seconds;
   console.table({
     scenarios: `${scenarios} (seeds ${from} to ${from + seeds - 1})`,
-    "scenarios a second": `${(scenarios / seconds).toFixed(1)} in ${processes} processes`,
+    "scenarios a second": `${pace.toFixed(1)} in ${processes} processes, ${pace < PACE ? "below" : "at least"} ${PACE}`,
     calls: `${calls}, of which ${failed} failed as they may`,
     events,
     faults: Object.entries(faults)
