@@ -27,6 +27,12 @@ describe("docs/errors.md has", () => {
     for (const [code, number] of Object.entries(CODES)) expect(page).toContain(`\n| ${number} | \`${code}\` |`);
   });
 
+  test("`never` for those that rap does not raise, and for no other", () => {
+    const raising = files.filter(({ name, file }) => name !== "rapspec" && file !== "code.ts");
+    const unraised = Object.keys(CODES).filter((code) => !raising.some(({ text }) => text.includes(`"${code}"`)));
+    expect([...page.matchAll(/`(\w+)` \| never \|/g)].map(([, code]) => code)).toEqual(unraised);
+  });
+
   test("every code of a mistake, and none that is not made", () => {
     const made = new Set(inCore.flatMap(({ text }) => text.match(/\bERR_RAP_[A-Z_]+/g) ?? []));
     const listed = new Set(page.match(/\bERR_RAP_[A-Z_]+/g));
