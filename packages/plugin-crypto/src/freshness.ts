@@ -15,7 +15,10 @@ export interface FreshnessOptions {
   nonceTimeout?: number;
   /** Where nonces are remembered. Default: in memory. */
   nonceStore?: NonceStore | undefined;
-  /** Nonces of one key that are remembered in memory; with more the key's clients are refused. Default 65 536. */
+  /**
+   * Nonces of one key that are remembered in memory in one nonce time; with more the key's clients are refused. Those of
+   * two such times are kept, so there may be twice as many. Default 65 536.
+   */
   maxNonces?: number;
   /** Wall time in milliseconds since 1970. Default `Date.now`. */
   now?: () => number;

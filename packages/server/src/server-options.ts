@@ -38,7 +38,7 @@ export interface ServerOptions {
   signals?: readonly NodeJS.Signals[] | false;
   /** Milliseconds that running calls have when the server stops. Default 30 000. */
   drainTimeout?: number;
-  /** Threads of functions with the option `worker`. Default: one per core, each ends after 30 s without work. */
+  /** Threads of functions with the option `worker`. Default: one per core; each but the last ends after 30 s without work. */
   workers?: WorkerPoolOptions;
   /** Any pino-shaped logger. Default: warnings and errors to standard error. */
   logger?: Logger;
