@@ -28,8 +28,6 @@ import { Violation } from "./violation";
 
 /** Frames after which it is asked whether others should have their turn. A power of two. */
 const LOOK_EVERY = 16;
-/** Of the OPEN that is read now, on any connection: whoever is given it takes what it needs at once. */
-const HEAD = openHead();
 
 /**
  * The way into a connection: what each frame of its peer does, and how often a peer may do what is legal but odd.
@@ -41,6 +39,7 @@ export class Inbound implements FrameSink {
   readonly #streams: StreamTable;
   readonly #goaway: Goaway;
   readonly #trace: FrameTrace | undefined;
+  readonly #head = openHead();
   /** Made when first needed: most connections never need one. */
   #glitchBucket: Bucket | undefined;
   #refusalBucket: Bucket | undefined;
@@ -147,20 +146,20 @@ export class Inbound implements FrameSink {
       throw new Violation(GoawayCode.PROTOCOL_ERROR, `stream ${id} is not for the peer to open`);
     }
     if (id <= streams.lastPeerId) throw new Violation(GoawayCode.PROTOCOL_ERROR, `stream id ${id} was used before`);
-    readOpen(bytes, start, end, flags, HEAD);
-    const { shape, bodyStart } = HEAD;
+    const head = this.#head;
+    readOpen(bytes, start, end, flags, head);
     // A peer that keeps to `maxInFlight` has no more than that; what is over on this side alone takes memory, too.
     if (streams.ofPeer >= 2 * connection.limits.maxInFlight) {
       const text = `${streams.ofPeer + 1} streams that the peer does not end`;
       throw new Violation(GoawayCode.ENHANCE_YOUR_CALM, text, "maxInFlight");
     }
-    const stream = new Stream(connection, id, shape, true);
+    const stream = new Stream(connection, id, head.shape, true);
     streams.add(stream);
-    const sink = this.#sinkFor(stream, HEAD, bytes);
+    const sink = this.#sinkFor(stream, head, bytes);
     if (sink instanceof Refusal) this.#refuse(stream, sink);
     else stream.sink = sink;
-    const hasBody = bodyStart < end || (flags & Flag.MORE) !== 0;
-    if (hasBody) stream.receive(flags & (Flag.MORE | Flag.END), bytes, bodyStart, end, owned);
+    const hasBody = head.bodyStart < end || (flags & Flag.MORE) !== 0;
+    if (hasBody) stream.receive(flags & (Flag.MORE | Flag.END), bytes, head.bodyStart, end, owned);
     else stream.receiveEnd(flags, undefined);
   }
 

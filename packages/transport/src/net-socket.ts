@@ -16,7 +16,7 @@ export interface SocketOptions {
 
 const OWNER = Symbol("rap.socket");
 
-/** One of Node's that knows whose it is: so all share their listeners, which each would have five closures for. */
+/** One of Node's that knows whose it is, so that all of them share five listeners instead of having five closures each. */
 type OwnedSocket = RawSocket & { [OWNER]?: NetSocket };
 
 /** A {@link Socket} over one of Node's, for TCP, Unix and TLS alike. */

@@ -62,12 +62,12 @@ export class Outbox {
   /** Goes on with fragments in the next turn. */
   #resting = false;
   /**
-   * Heads and bodies of large frames that go to the socket together, and their bytes: a system call for each fragment
-   * took a third of the time of large messages. As many as may wait, or a whole turn's while the peer keeps up.
+   * Heads and bodies of large frames that go to the socket together, as many as may wait there: a system call for each
+   * took a fifth of the time of large messages.
    */
   #batch: Uint8Array[] = [];
+  /** Bytes of the batch. */
   #batchBytes = 0;
-  #batchLimit = SOCKET_QUEUE_BYTES;
   /** The socket wants no more, and will say when it does. */
   blocked = false;
   bytesSent = 0;
@@ -174,7 +174,7 @@ export class Outbox {
     if (pending === undefined) return false;
     const left = pending.body.length - pending.sent;
     if (left < 0) {
-      stream.lostBody();
+      stream.lostBody(this.#batchBytes > 0);
       return false;
     }
     const control = pending.kind !== Kind.DATA && pending.kind !== Kind.OPEN;
@@ -225,10 +225,10 @@ export class Outbox {
     slab.used += head;
     this.framesSent++;
     this.#trace?.(">", kind, flags, id, head - HEAD_BYTES + size);
-    this.#gather(slab.buffer.subarray(this.#start, slab.used));
+    this.#addToBatch(slab.buffer.subarray(this.#start, slab.used));
     this.#start = slab.used;
-    this.#gather(pending.body.subarray(pending.sent, pending.sent + size));
-    if (this.#batchBytes >= this.#batchLimit) this.flush();
+    this.#addToBatch(pending.body.subarray(pending.sent, pending.sent + size));
+    if (this.#batchBytes >= SOCKET_QUEUE_BYTES) this.flush();
   }
 
   #goOn(): void {
@@ -246,31 +246,28 @@ export class Outbox {
     this.#start = slab.used;
     if (this.#batchBytes === 0) {
       this.bytesSent += bytes.length;
-      this.#hand(bytes);
-      return;
+      return this.#hand(bytes);
     }
-    if (bytes.length > 0) this.#gather(bytes);
+    if (bytes.length > 0) this.#addToBatch(bytes);
     const batch = this.#batch;
     const last = batch.pop()!;
     this.#batch = [];
     this.#batchBytes = 0;
     for (const each of batch) this.#socket.write(each, true);
-    this.#batchLimit = this.#hand(last) ? TURN_BYTES : SOCKET_QUEUE_BYTES;
+    this.#hand(last);
   }
 
   /** These bytes go with what is handed over next. */
-  #gather(bytes: Uint8Array): void {
+  #addToBatch(bytes: Uint8Array): void {
     this.bytesSent += bytes.length;
     this.#batchBytes += bytes.length;
     this.#batch.push(bytes);
   }
 
-  /** Whether the socket passed on all that it has. */
-  #hand(bytes: Uint8Array): boolean {
-    if (this.#socket.write(bytes)) return true;
+  #hand(bytes: Uint8Array): void {
+    if (this.#socket.write(bytes)) return;
     this.blocked = true;
     this.#connection.pressure.fallBehind();
-    return false;
   }
 
   /** A slab with room for `size` bytes; what the old one holds is written first. */

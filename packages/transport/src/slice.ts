@@ -28,8 +28,12 @@ let changedAt = 0;
 export class Slice {
   readonly #connection: Connection;
   readonly #reader: FrameReader;
-  /** The `AsyncLocalStorage` scope in which what waits came: it may be handled when a call ends that is none of it. */
-  #scope: AsyncResource | undefined;
+  /**
+   * The `AsyncLocalStorage` scope in which the socket came, as it is when bytes come: what waits, here or in the socket, may
+   * be handled when a call ends that is none of it. One for all connections would be of the call, if any, in which this
+   * module was loaded.
+   */
+  readonly #scope = new AsyncResource("rap");
   /** When the first bytes of this turn came. */
   #turn = 0;
   /** When those came that a slice is counted from. */
@@ -83,9 +87,6 @@ export class Slice {
     // After one small read, or what waited, the next comes in a later turn anyway, unless this turn has had several.
     const length = this.#began > this.#turn ? this.#length(now) : SLICE;
     const over = this.#late || (counted && now - this.#turn > length);
-    if (!over && !this.#resting && this.#connection.pressure.reading) return;
-    // Only now, as hardly any connection ever has bytes that wait.
-    this.#scope ??= new AsyncResource("rap");
     if (this.#resting || !over) return;
     this.#full++;
     this.#over = true;
@@ -96,10 +97,7 @@ export class Slice {
 
   /** Nothing else keeps the peer from being read. */
   resume(): void {
-    if (this.#resting) return;
-    // Without a scope nothing waits.
-    if (this.#scope === undefined) this.#goOn();
-    else this.#scope.runInAsyncScope(this.#goOn, this);
+    if (!this.#resting) this.#scope.runInAsyncScope(this.#goOn, this);
   }
 
   /** The socket is gone: calls `then` when what it has brought is handled, which also takes its turns. */

@@ -310,11 +310,11 @@ export class Stream {
 
   /**
    * The memory of a message was taken away (`transfer`) before all of it was sent. What the socket has not passed on has
-   * lost its bytes, too.
+   * lost its bytes, too, and so has what is `gathered` for it.
    */
-  lostBody(): void {
+  lostBody(gathered: boolean): void {
     const { connection } = this;
-    if (connection.socket.buffered > 0) {
+    if (gathered || connection.socket.buffered > 0) {
       connection.abort(GoawayCode.NO_ERROR, "bytes were transferred elsewhere while they were sent");
     } else this.#abort(new RapError("INTERNAL", "bytes were transferred elsewhere before they were sent"));
   }

@@ -190,10 +190,12 @@ describe("servers of one process with other limits cost one another no connectio
   });
 });
 
-test("calls that wait until results are taken begin in the scope in which they came, not of one that was answered", async () => {
+test("calls that wait until results are taken begin in the scope of the socket, not of one that was answered", async () => {
   const world = new World({ highWaterMark: 1_000 });
   const scope = new AsyncLocalStorage<string>();
-  const { peer, host, results } = await answering(world, { writeQueueHardBytes: 400_000 }, 2);
+  const { peer, host, results } = await scope.run("the socket", () =>
+    answering(world, { writeQueueHardBytes: 400_000 }, 2),
+  );
   const scopes: string[] = [];
   const { onOpen } = host;
   host.onOpen = (...args) => {
@@ -206,13 +208,13 @@ test("calls that wait until results are taken begin in the scope in which they c
   results[0]!.send(pattern(2 * MB), true);
   const call = { kind: "open", shape: Shape.UNARY, target: "default/f", body: new Uint8Array(0), end: true } as const;
   peer.send({ ...call, id: 5 }, { ...call, id: 7 });
-  await scope.run("the bytes", () => world.settle());
-  expect(scopes).toEqual(["the bytes"]);
+  await world.settle();
+  expect(scopes).toEqual(["none"]);
   scope.run("a call that is given up", () => {
     for (const result of results) result.reset(new RapError("CANCELLED"));
   });
   await world.settle();
-  expect(scopes).toEqual(["the bytes", "the bytes"]);
+  expect(scopes).toEqual(["none", "the socket"]);
 });
 
 test("a single result may be more than may wait, also with trailers; a second one is too much", async () => {
