@@ -1,0 +1,8 @@
+// What tests are given as fast-check when TIMES is set: every property has as many times the runs that its test asks for.
+const fc = require("../../../node_modules/fast-check/lib/cjs/fast-check.js");
+
+const times = Number(process.env.TIMES);
+const assert = (property, options = {}) =>
+  fc.assert(property, { ...options, numRuns: (options.numRuns ?? 100) * times });
+
+module.exports = { __esModule: true, ...fc, assert, default: { ...fc.default, assert } };
