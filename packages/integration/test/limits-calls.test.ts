@@ -27,6 +27,18 @@ describe("up to the limit calls run, and beyond it each is refused and counted:"
     }
   });
 
+  test("maxInFlight has the place again of a call that is given up before its arguments have come", async () => {
+    for (const code of [0, 1, 4]) {
+      await using stage = await scene({ maxInFlight: 1 });
+      stage.peer.send({ ...call(1, "echo"), body: new Uint8Array(300), end: false, more: true } as Frame);
+      await settle();
+      expect([code, stage.server.stats().inFlight]).toEqual([code, 1]);
+      stage.peer.send({ kind: "reset", id: 1, code, flags: 0, body: new Uint8Array(0) });
+      await settle();
+      expect([code, stage.server.stats().inFlight]).toEqual([code, 0]);
+    }
+  });
+
   test("maxSessions", async () => {
     await using pair = await createTestPair(new Server({ limits: { maxSessions: 2 }, logger: SILENT }));
     const sessions = [await pair.client.openSession(), await pair.client.openSession()];

@@ -1,7 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
+import { CLOCK } from "@rap/core";
+import { createContainer } from "@rap/core/container";
 import { type ConnectionLimit, type Frame, HEAD_BYTES, Kind, LIMITS, type Limits, PREAMBLE } from "@rap/protocol";
+import { Server } from "@rap/server";
+import { createTestPair, ManualClock } from "@rap/testing";
 import { noPauses } from "@rap/transport";
 import { AROUND, call, calls, cancel, greet, head, message, odd, ping, type Scene, scene, settle } from "./limit-scene";
+import { SILENT } from "./links";
 
 /** What a peer does so that it is `more` over the limit, or below it. */
 type Play = (scene: Scene, more: number) => unknown;
@@ -112,15 +117,108 @@ describe("below and at its limit nothing happens, and one over it a connection e
 /** Milliseconds after which a function that goes on after its call was cancelled is held against the caller. */
 const OUTLIVED = 101;
 
-/** Calls such a function. */
-async function outlive({ peer, clock, release }: Scene, id: number): Promise<void> {
-  peer.send(call(id, "hang"));
-  peer.send(cancel(id));
+/** Calls such a function, and gives it up. */
+async function outlive(
+  { peer, clock, release }: Scene,
+  id: number,
+  {
+    opens = call(id, "hang"),
+    after = 0,
+    givesUp = cancel(id),
+  }: { opens?: Frame; after?: number; givesUp?: Frame } = {},
+): Promise<void> {
+  peer.send(opens);
+  await settle();
+  clock.advance(after);
+  peer.send(givesUp);
   await settle();
   clock.advance(OUTLIVED);
   release();
   await settle();
 }
+
+describe("cancelBurst, up to it and one over it, by calls whose caller ends them with", () => {
+  const resets = (id: number, code: number): Frame => ({ kind: "reset", id, code, flags: 0, body: new Uint8Array(0) });
+  const due = (id: number, timeout: number): Frame => ({ ...call(id, "hang"), timeout }) as Frame;
+
+  test.each<[string, (id: number) => NonNullable<Parameters<typeof outlive>[2]>]>([
+    ["DEADLINE_EXCEEDED, though they had no deadline", (id) => ({ givesUp: resets(id, 4) })],
+    ["DEADLINE_EXCEEDED, long before it", (id) => ({ opens: due(id, 60_000), after: 100, givesUp: resets(id, 4) })],
+    ["DEADLINE_EXCEEDED, 101 ms before it", (id) => ({ opens: due(id, 1_000), after: 899, givesUp: resets(id, 4) })],
+    ["no error, though they are no channels", (id) => ({ givesUp: resets(id, 0) })],
+    [
+      "a message that cannot be read",
+      (id) => ({ opens: call(id, "talk"), givesUp: { kind: "data", id, body: Uint8Array.of(0xc1) } }),
+    ],
+  ])("%s", async (_, play) => {
+    for (const more of AROUND) {
+      await using stage = await scene({ cancelBurst: 3, cancelsPerSecond: 0.001 });
+      for (let id = 1; id <= 2 * (3 + more); id += 2) await outlive(stage, id, play(id));
+      const { connections, inFlight, ended, refused } = stage.server.stats();
+      expect({ more, connections, inFlight, ended, timeout: refused.timeout }).toEqual({
+        more,
+        connections: more === 1 ? 0 : 1,
+        inFlight: 0,
+        ended: more === 1 ? { cancelsPerSecond: 1 } : {},
+        timeout: 0,
+      });
+    }
+  });
+
+  test.each<[string, number, (id: number) => NonNullable<Parameters<typeof outlive>[2]>]>([
+    [
+      "DEADLINE_EXCEEDED, a little before it, as an OPEN may be late",
+      1,
+      (id) => ({ opens: due(id, 1_000), after: 900, givesUp: resets(id, 4) }),
+    ],
+    [
+      "DEADLINE_EXCEEDED, when it is over",
+      1,
+      (id) => ({ opens: due(id, 1_000), after: 1_000, givesUp: resets(id, 4) }),
+    ],
+    [
+      "DEADLINE_EXCEEDED, when the server has seen it itself",
+      1,
+      (id) => ({ opens: due(id, 1_000), after: 1_010, givesUp: resets(id, 4) }),
+    ],
+    [
+      "CANCELLED, after the server's own time for them",
+      0,
+      (id) => ({ opens: { ...call(id, "hang"), end: false } as Frame, after: 5_010 }),
+    ],
+    ["no error, which closes a channel", 0, (id) => ({ opens: call(id, "talk"), givesUp: resets(id, 0) })],
+  ])("not counted: %s", async (_, late, play) => {
+    await using stage = await scene({ cancelBurst: 1, cancelsPerSecond: 0.001, maxTimeout: 5_000 });
+    for (let id = 1; id <= 9; id += 2) await outlive(stage, id, play(id));
+    const { connections, inFlight, ended, refused } = stage.server.stats();
+    expect([connections, inFlight, ended, refused.timeout]).toEqual([1, 0, {}, 5 * late]);
+  });
+
+  test("not counted: the end of their time, on a client of ours", async () => {
+    const clock = new ManualClock(1);
+    const container = createContainer().register(CLOCK, { useValue: clock });
+    const limits = { cancelBurst: 1, cancelsPerSecond: 0.001 };
+    const waiting: (() => void)[] = [];
+    const hang = () => new Promise<void>((resolve) => void waiting.push(resolve));
+    const server = new Server({ container, limits, logger: SILENT }).register({ hang });
+    const { client } = await createTestPair(server, { client: { container } });
+    for (let n = 1; n <= 5; n++) {
+      const called = client.invokeByName("hang", [], { timeout: 50 });
+      const failed = expect(called).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+      await settle();
+      clock.advance(55);
+      await failed;
+      await settle();
+      clock.advance(OUTLIVED);
+      waiting.shift()!();
+      await settle();
+      expect(client.stats()).toMatchObject({ connections: 1, refused: { timeout: n } });
+      expect(server.stats()).toMatchObject({ connections: 1, inFlight: 0, ended: {}, refused: { timeout: n } });
+    }
+    await client.stop();
+    await server.shutdown();
+  });
+});
 
 describe("a budget that is used up has room again for one more after its time, and not a moment earlier:", () => {
   test.each<[keyof Limits, Partial<Limits>, ConnectionLimit, useUp: Play, again: Play, takes?: number]>([

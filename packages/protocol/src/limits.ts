@@ -64,7 +64,10 @@ export const LIMITS = Object.freeze({
   refusedBurst: 1_000,
   /** Refused calls over time. */
   refusedPerSecond: 100,
-  /** Calls that were cancelled and whose handler went on for more than 100 ms, in one burst. Over it: goaway(ENHANCE_YOUR_CALM). */
+  /**
+   * Calls that their caller ended before their time was over, and whose handler went on for more than 100 ms, in one burst.
+   * Over it: goaway(ENHANCE_YOUR_CALM).
+   */
   cancelBurst: 1_000,
   /** The same over time. */
   cancelsPerSecond: 33,

@@ -51,7 +51,7 @@ export class ServerCall extends WheelEntry implements StreamSink, CallScope {
   readonly #channel: StreamChannel<unknown, unknown> | undefined;
   /** Tells the processors that the call is over. */
   readonly #exit: ((error?: unknown) => void) | undefined;
-  /** When the caller gave the call up though there was time left; 0 while it has not. */
+  /** When the call ended by its caller's doing, and not because its time was over; 0 while it has not. */
   #givenUpAt = 0;
   #started = false;
   /** The function itself was called: no schema and no middleware kept the call from it. */
@@ -167,6 +167,7 @@ export class ServerCall extends WheelEntry implements StreamSink, CallScope {
       this.#started = true;
       return this.finish(failure);
     }
+    this.#giveUp();
     // The caller is told when the function is done: it takes that for a free place.
     this.cancel(failure);
   }
@@ -190,7 +191,7 @@ export class ServerCall extends WheelEntry implements StreamSink, CallScope {
 
   onReset(error: RapError | undefined): void {
     if (error === undefined) return this.#onFinished();
-    if (error.code !== "DEADLINE_EXCEEDED") this.#givenUpAt = this.connection.now();
+    if (error.code !== "DEADLINE_EXCEEDED" || !this.#callersTimeIsOver()) this.#giveUp();
     else if (this.cancelled === undefined) this.connection.onRefused("timeout");
     this.cancel(error.origin === "remote" ? peersError(error.code, error.message, { origin: "remote" }) : error);
     if (!this.#started) {
@@ -199,10 +200,26 @@ export class ServerCall extends WheelEntry implements StreamSink, CallScope {
     }
   }
 
-  /** The caller is done with a channel: its function is told, and can still read what was sent before. */
+  /**
+   * The caller is done with both directions. That is how a channel is closed: its function is told, and can still read
+   * what was sent before. Of any other call nobody reads the result.
+   */
   #onFinished(): void {
-    this.#channel?.receiveClose();
+    if (this.#channel === undefined) {
+      return this.onReset(new RapError("CANCELLED", "the caller wants no result", { origin: "remote" }));
+    }
+    this.#channel.receiveClose();
     this.cancel(new RapError("CANCELLED", "the caller has closed the channel", { origin: "remote" }));
+  }
+
+  /** Whether the time is over that the caller gave the call. That it says so is no proof. */
+  #callersTimeIsOver(): boolean {
+    return !this.#ownTimeout && this.#timeout > 0 && this.remaining()! <= JITTER;
+  }
+
+  /** The call ends by its caller's doing, unless it was over before. */
+  #giveUp(): void {
+    if (this.cancelled === undefined) this.#givenUpAt = this.connection.now();
   }
 
   onWritable(): void {
@@ -456,6 +473,8 @@ export class ServerCall extends WheelEntry implements StreamSink, CallScope {
 
 /** Milliseconds in which a function that listens to its signal has ended. */
 const PROMPT = 100;
+/** Milliseconds that a call's OPEN may have been longer on its way than the RESET that says that its time is over. */
+const JITTER = 100;
 /** More than any function takes; far more would overflow the stack when it is called. */
 const MAX_ARGUMENTS = 65_535;
 
