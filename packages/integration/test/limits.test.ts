@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { CALL_LIMITS, CONNECTION_LIMITS, LIMITS, type Limits } from "@rap/protocol";
+import { CALL_LIMITS, CONNECTION_LIMITS, LIMITS, type Limits, limits } from "@rap/protocol";
 import { Server } from "@rap/server";
 
 /** Where a test holds a limit below, at and beyond its number, or measures the time that it gives. */
@@ -105,6 +105,29 @@ const NOT_COUNTED: readonly (keyof Limits)[] = [
 test.each(Object.keys(LIMITS) as (keyof Limits)[])("the limit %s is tested where the table says", (limit) => {
   const [file, title] = TESTED[limit];
   expect(readFileSync(join(__dirname, "../..", file), "utf8")).toContain(title);
+});
+
+test("the limits that code reads in LIMITS, and in no table, are those that cannot be changed", () => {
+  const packages = join(__dirname, "../..");
+  const files = readdirSync(packages).flatMap((name) => {
+    const source = join(packages, name, "src");
+    return existsSync(source) ? readdirSync(source, { recursive: true }).map((file) => join(source, String(file))) : [];
+  });
+  const code = files.filter((file) => file.endsWith(".ts") && !file.endsWith("protocol/src/limits.ts"));
+  const read = code.flatMap((file) =>
+    [...readFileSync(file, "utf8").matchAll(/\bLIMITS\.(\w+)/g)].map(([, name]) => name),
+  );
+  // By these two it is found whether a table has others.
+  const constants = new Set(read.filter((name) => name !== "acceptBurst" && name !== "acceptsPerSecond"));
+  const fixed = Object.entries(LIMITS).filter(([name, value]) => {
+    try {
+      limits({ [name]: value - 0.01 });
+      return false;
+    } catch (error) {
+      return (error as Error).message.includes("cannot be changed");
+    }
+  });
+  expect(fixed.map(([name]) => name).sort()).toEqual([...constants].sort());
 });
 
 describe("docs/limits.md", () => {

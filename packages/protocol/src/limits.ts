@@ -214,6 +214,19 @@ export function noRefusals(): Record<CallLimit, number> {
   return Object.fromEntries(CALL_LIMITS.map((limit) => [limit, 0])) as Record<CallLimit, number>;
 }
 
+/**
+ * The limits that are the same everywhere: metadata, names and log lines are made where no client or server with a table is
+ * at hand. Their own numbers may be given, so that a whole table can be passed on.
+ */
+const FIXED: ReadonlySet<string> = new Set([
+  "metadataEntries",
+  "metadataKeyBytes",
+  "metadataValueBytes",
+  "metadataBytes",
+  "maxNameBytes",
+  "logStringLength",
+] as const satisfies readonly (keyof typeof LIMITS)[]);
+
 const DECODE_FACTOR = 8;
 
 /** What the last part of a message costs of credit at least, and the size of any other part. */
@@ -243,13 +256,20 @@ export interface LimitChanges extends Partial<Limits> {
   readonly maxConcurrentStreams?: number;
 }
 
-/** The defaults with some numbers changed. Throws RangeError for a name that is no limit or a number that is not positive. */
+/**
+ * The defaults with some numbers changed. Throws RangeError for a name that is no limit, a number that is not positive or out
+ * of the limit's range, and another number for a limit that cannot be changed.
+ */
 export function limits(given: LimitChanges = {}): Limits {
   const changes = renamed(given);
   for (const [name, value] of Object.entries(changes)) {
     if (!Object.hasOwn(LIMITS, name)) throw unknownLimit(name);
     if (value !== undefined && !(typeof value === "number" && value > 0)) {
       throw rangeError(`limit ${name} must be a positive number, not ${String(value)}`);
+    }
+    const constant = LIMITS[name as keyof Limits];
+    if (value !== undefined && value !== constant && FIXED.has(name)) {
+      throw rangeError(`limit ${name} cannot be changed: it must be ${constant}, not ${value}`);
     }
     const [least, most] = RANGES[name] ?? [0, Number.POSITIVE_INFINITY];
     if (value !== undefined && !(value >= least && value <= most)) {

@@ -131,6 +131,35 @@ describe("limits()", () => {
   });
 });
 
+describe("a limit that the code reads elsewhere", () => {
+  test.each([
+    "metadataEntries",
+    "metadataKeyBytes",
+    "metadataValueBytes",
+    "metadataBytes",
+    "maxNameBytes",
+    "logStringLength",
+  ] as const)("cannot be changed: %s", (name) => {
+    for (const value of [LIMITS[name] - 1, LIMITS[name] + 1, Number.POSITIVE_INFINITY]) {
+      expect(() => limits({ [name]: value })).toThrow(
+        expect.objectContaining({
+          name: "RangeError",
+          code: "ERR_RAP_LIMIT",
+          message: `limit ${name} cannot be changed: it must be ${LIMITS[name]}, not ${value}`,
+        }),
+      );
+    }
+    expect(limits({ [name]: LIMITS[name] })).toEqual(LIMITS);
+    expect(limits({ [name]: undefined as never })).toEqual(LIMITS);
+  });
+
+  test("may stand in a table that is passed on as a whole", () => {
+    expect(limits(LIMITS)).toEqual(LIMITS);
+    const table = limits({ maxInFlight: 5, maxMessageBytes: 64 * MiB });
+    expect(limits(table)).toEqual(table);
+  });
+});
+
 test("a limit that does not exist is answered by the one that was probably meant", () => {
   expect(() => limits({ maxConections: 1 } as object)).toThrow(
     expect.objectContaining({

@@ -124,7 +124,7 @@ export class Server implements AsyncDisposable, Host {
     registerAdministration(this.#registry, modules, this.#logger);
     if (options.health !== false) this.#health.register(this.#registry);
     if (options.reflection === true) registerReflection(this.#registry);
-    const table = options.limits === undefined ? this.#injected(LIMITS, limits) : limits(options.limits);
+    const table = limits(options.limits ?? this.#injected(LIMITS, limits));
     const refused = noRefusals();
     this.#core = {
       limits: table,

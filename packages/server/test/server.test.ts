@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { limits } from "@rap/protocol";
 import { createTestPair } from "@rap/testing";
 import { memory } from "@rap/transport";
 import {
@@ -102,6 +103,19 @@ describe("a value that an option cannot have is refused where it is given:", () 
     const container = createContainer();
     container.register(LIMITS, { useValue: { maxInFlight: 5 } as never });
     expect(() => new Server({ container })).toThrow(meant("what is registered under rap.limits is a whole table"));
+  });
+
+  test("a limit that cannot be changed, as an option or in the table of its container", () => {
+    const refused = expect.objectContaining({
+      name: "RangeError",
+      code: "ERR_RAP_LIMIT",
+      message: "limit maxNameBytes cannot be changed: it must be 256, not 512",
+    });
+    const table = limits({ maxInFlight: 5 });
+    const holding = (useValue: typeof table) => createContainer().register(LIMITS, { useValue });
+    expect(() => new Server({ limits: { maxNameBytes: 512 } })).toThrow(refused);
+    expect(() => new Server({ container: holding({ ...table, maxNameBytes: 512 }) })).toThrow(refused);
+    expect(new Server({ container: holding(table) }).limits).toEqual(table);
   });
 
   test("a certificate without its key, or none", () => {
