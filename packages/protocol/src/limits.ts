@@ -32,7 +32,10 @@ export const LIMITS = Object.freeze({
   serverIdleTimeout: 300_000,
   /** A client's connection without a call or a byte: shorter than the server's, so the client closes first. */
   clientIdleTimeout: 240_000,
-  /** Silence after which a side with open calls or sessions sends a ping. */
+  /**
+   * Silence after which a side with open calls or sessions sends a ping. It is told to the peer in the handshake, and both
+   * sides go by the longer of their two.
+   */
   keepaliveInterval: 30_000,
   /** Time in which a ping must be answered (any byte counts). Over it: all calls fail with UNAVAILABLE. */
   keepaliveTimeout: 10_000,
