@@ -1,4 +1,4 @@
-import { type CallLimit, type GoawayCode, messageOf, RapError, type Timer } from "@rap/protocol";
+import { type CallLimit, GoawayCode, messageOf, RapError, type Timer } from "@rap/protocol";
 import { Connection, type ConnectionHost, type PauseLimit, type Transport } from "@rap/transport";
 import { Backoff } from "./backoff";
 import { HealthWatch } from "./health-watch";
@@ -20,7 +20,10 @@ export class Endpoint implements ConnectionHost {
   /** What the server of `#connection` says of itself; undefined when the client does not ask. */
   #health: HealthWatch | undefined;
   #dialling: AbortController | undefined;
+  /** Until the next dial. */
   #timer: Timer | undefined;
+  /** Until the handshake of `#connection` has taken too long. */
+  #handshakeTimer: Timer | undefined;
   #readyAt = 0;
   #wasReady = false;
   #idle = false;
@@ -86,6 +89,7 @@ export class Endpoint implements ConnectionHost {
   // From the connection.
 
   onReady(connection: Connection): void {
+    this.#endHandshake();
     this.#readyAt = this.#core.clock.now();
     this.lastError = undefined;
     this.#core.emit(this.#wasReady ? "reconnect" : "connect", { address: this.address });
@@ -163,9 +167,15 @@ export class Endpoint implements ConnectionHost {
 
   #lose(): void {
     this.#connection = undefined;
+    this.#endHandshake();
     // A connection that is only to finish its calls must not wait for one without end.
     this.#health?.stop();
     this.#health = undefined;
+  }
+
+  #endHandshake(): void {
+    if (this.#handshakeTimer !== undefined) this.#core.clock.clearTimeout(this.#handshakeTimer);
+    this.#handshakeTimer = undefined;
   }
 
   /** A connection that has lived for a while makes up for the tries before it. */
@@ -178,17 +188,20 @@ export class Endpoint implements ConnectionHost {
     const dialling = new AbortController();
     this.#dialling = dialling;
     const { clock, limits, wheel, codecs, info, metadata, secure } = this.#core;
-    const timer = clock.setTimeout(
-      () => dialling.abort(new RapError("UNAVAILABLE", `no connection within ${limits.connectTimeout} ms`)),
-      limits.connectTimeout,
-    );
+    let connection: Connection | undefined;
+    // One time for the dial and the handshake together: a server that accepts and is silent is none either.
+    const timer = clock.setTimeout(() => {
+      const text = `no connection within ${limits.connectTimeout} ms (connectTimeout)`;
+      if (connection === undefined) dialling.abort(new RapError("UNAVAILABLE", text));
+      else connection.abort(GoawayCode.HANDSHAKE_FAILED, text);
+    }, limits.connectTimeout);
     try {
       const socket = await this.#transport.dial(this.address, dialling.signal);
-      if (this.#stopped) {
+      if (dialling.signal.aborted) {
         socket.destroy();
         throw dialling.signal.reason;
       }
-      this.#connection = new Connection(socket, {
+      connection = new Connection(socket, {
         role: "client",
         host: this,
         limits,
@@ -198,10 +211,12 @@ export class Endpoint implements ConnectionHost {
         metadata,
         secure,
       });
+      this.#connection = connection;
+      this.#handshakeTimer = timer;
     } catch (error) {
+      clock.clearTimeout(timer);
       this.#failed(this.#dialError(error));
     } finally {
-      clock.clearTimeout(timer);
       if (this.#dialling === dialling) this.#dialling = undefined;
     }
   }

@@ -218,7 +218,7 @@ describe("a server that takes longer than the client has patience loses the conn
   });
 
   test("handshakeTimeout", async () => {
-    await using stage = await scene({}, { greets: false });
+    await using stage = await scene({ connectTimeout: 60_000 }, { greets: false });
     stage.clock.advance(LIMITS.handshakeTimeout - 500);
     await settle();
     expect(stage.client.stats()).not.toHaveProperty("ended");

@@ -15,7 +15,8 @@ import {
 import { Server } from "@rap/server";
 import { createTestPair, ManualClock } from "@rap/testing";
 import { memory, type Transport } from "@rap/transport";
-import { AROUND, call, cancel, head, type Scene, scene, settle } from "./limit-scene";
+import { RawPeer } from "../../transport/test/link";
+import { AROUND, call, cancel, greet, head, type Scene, scene, settle } from "./limit-scene";
 import { SILENT } from "./links";
 
 /** The wheel of timers looks every 4 ms, and the watch over a connection's time every 2.5 s. */
@@ -278,8 +279,98 @@ describe("a client", () => {
     expect(failed).toBeUndefined();
     clock.advance(1);
     await settle();
-    expect(failed).toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining("within 5000 ms") });
+    expect(failed).toMatchObject({
+      code: "UNAVAILABLE",
+      message: expect.stringContaining("within 5000 ms (connectTimeout)"),
+    });
     await client.stop();
+  });
+
+  /**
+   * A client on a clock that stands still, and a server that accepts after three seconds, whether or not the client still
+   * wants it. What it says is the test's.
+   */
+  async function slowDial(limits: Partial<Limits> = {}) {
+    const clock = new ManualClock();
+    const container = createContainer();
+    container.register(CLOCK, { useValue: clock });
+    const world = memory();
+    const slow: Transport = {
+      scheme: "memory",
+      async dial(address) {
+        await new Promise<void>((resolve) => clock.setTimeout(resolve, 3_000));
+        return world.dial(address);
+      },
+      listen: (address, onSocket) => world.listen(address, onSocket),
+    };
+    const peers: RawPeer[] = [];
+    await world.listen("memory://one", (socket) => void peers.push(new RawPeer(socket)));
+    const client = new Client({ target: "memory://one", transports: [slow], container, limits });
+    let outcome: unknown;
+    void client.start().then(
+      () => (outcome = "started"),
+      (error: unknown) => (outcome = error),
+    );
+    await settle();
+    const pass = async (ms: number) => {
+      clock.advance(ms);
+      await settle();
+    };
+    await pass(3_000);
+    expect(peers).toHaveLength(1);
+    return { clock, client, peer: peers[0]!, pass, outcome: () => outcome };
+  }
+
+  test("connectTimeout is also what is left for the handshake with a server that accepts and is silent", async () => {
+    const { clock, client, peer, pass, outcome } = await slowDial();
+    await pass(LIMITS.connectTimeout - 3_000 - 1);
+    expect([outcome(), peer.closed]).toEqual([undefined, false]);
+    await pass(1);
+    expect(outcome()).toMatchObject({
+      code: "UNAVAILABLE",
+      message: expect.stringContaining("within 5000 ms (connectTimeout)"),
+    });
+    expect([peer.closed, client.stats().connections, client.stats().timers]).toEqual([true, 0, 0]);
+    expect(client.stats().ended).toEqual({ HANDSHAKE_FAILED: 1 });
+    await client.stop();
+    expect(clock.timers).toBe(0);
+  });
+
+  test("connectTimeout leaves nothing of a socket that comes after it", async () => {
+    const { clock, client, peer, outcome } = await slowDial({ connectTimeout: 1_000 });
+    expect(outcome()).toMatchObject({
+      code: "UNAVAILABLE",
+      message: expect.stringContaining("within 1000 ms (connectTimeout)"),
+    });
+    expect([peer.closed, client.stats().connections, clock.timers]).toEqual([true, 0, 0]);
+    await client.stop();
+  });
+
+  test("connectTimeout does not put off a handshakeTimeout that is over before", async () => {
+    const { clock, client, peer, pass, outcome } = await slowDial({ handshakeTimeout: 1_000 });
+    await pass(1_000 + TICK);
+    expect(outcome()).toMatchObject({
+      code: "UNAVAILABLE",
+      message: expect.stringContaining("handshake took too long"),
+    });
+    expect([peer.closed, client.stats().ended]).toEqual([true, { handshakeTimeout: 1 }]);
+    await client.stop();
+    expect(clock.timers).toBe(0);
+  });
+
+  test("connectTimeout leaves no timer behind when the handshake is done, or its client is stopped before", async () => {
+    const met = await slowDial();
+    const during = met.clock.timers;
+    greet(met.peer);
+    await settle();
+    expect([met.outcome(), met.clock.timers]).toEqual(["started", during - 1]);
+    await met.pass(2 * LIMITS.connectTimeout);
+    expect(met.client.stats().connections).toBe(1);
+    await met.client.stop();
+    const left = await slowDial();
+    await left.client.stop();
+    await settle();
+    expect([left.clock.timers, left.outcome()]).toEqual([0, expect.objectContaining({ code: "UNAVAILABLE" })]);
   });
 
   test("reconnectInitialBackoff and reconnectResetAfter: how it waits before it dials, as if for the first time after a connection that lived so long", async () => {

@@ -136,7 +136,7 @@ export const LIMITS = Object.freeze({
   maxTimeout: 600_000,
   /** Time a generator has to finish its `finally` once its call is cancelled. */
   generatorReturnTimeout: 5_000,
-  /** A dial's time, handshake included. */
+  /** A dial's time, with all handshakes up to the end of rap's; `handshakeTimeout` may end it earlier. */
   connectTimeout: 5_000,
   reconnectInitialBackoff: 200,
   reconnectMaxBackoff: 30_000,
