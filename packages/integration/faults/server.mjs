@@ -7,21 +7,26 @@ import { answer, options } from "./child.mjs";
 import { answerTo } from "./token.mjs";
 
 const { crypto, port = 0, forever = false, ...given } = options();
-const counts = { executed: 0, alive: 0, maxAlive: 0, aborted: 0, generators: 0, finallys: 0, warnings: [] };
+const counts = { executed: 0, alive: 0, maxAliveOfOne: 0, aborted: 0, generators: 0, finallys: 0, warnings: [] };
+/** Functions that run, by the connection that called them, which may be gone already. */
+const aliveOf = new Map();
 /** How often each token was executed. */
 const executions = new Map();
 let blocked = 0;
 process.on("warning", (warning) => counts.warnings.push(warning.message));
 
 async function counted(job) {
+  const { signal, conn } = context();
   counts.alive++;
-  counts.maxAlive = Math.max(counts.maxAlive, counts.alive);
-  const { signal } = context();
+  aliveOf.set(conn.id, (aliveOf.get(conn.id) ?? 0) + 1);
+  counts.maxAliveOfOne = Math.max(counts.maxAliveOfOne, aliveOf.get(conn.id));
   signal.addEventListener("abort", () => counts.aborted++, { once: true });
   try {
     return await job(signal);
   } finally {
     counts.alive--;
+    aliveOf.set(conn.id, aliveOf.get(conn.id) - 1);
+    if (aliveOf.get(conn.id) === 0) aliveOf.delete(conn.id);
     counts.finallys++;
   }
 }
@@ -92,7 +97,7 @@ answer(
     executions: () => [...executions],
     forget() {
       executions.clear();
-      Object.assign(counts, { executed: 0, maxAlive: counts.alive, aborted: 0, finallys: 0 });
+      Object.assign(counts, { executed: 0, maxAliveOfOne: Math.max(0, ...aliveOf.values()), aborted: 0, finallys: 0 });
       delay.reset();
     },
     /** The wall clock of this process jumps; the monotonic one, as the kernel's, does not. */
