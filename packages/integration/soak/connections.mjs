@@ -50,9 +50,10 @@ export async function comeAndGo(report, total) {
   await server.end();
 }
 
-/** Ten thousand connections of which nobody uses any, and one that is used. */
+/** Many connections of which nobody uses any, and one that is used. */
 export async function idle(report, total, secure) {
   const name = secure ? "TLS" : "plain";
+  const why = secure ? " (no more: a handshake takes 1 ms of CPU at the server and 2 at the client)" : "";
   const pki = secure ? await certificates() : undefined;
   const limits = { maxConnections: total + 10 };
   const server = await Child.start("./server.mjs", { limits, ...(secure && { tls: pki.server }) });
@@ -65,8 +66,8 @@ export async function idle(report, total, secure) {
   const rss = server.rss;
   const took = await holder.ask("open", total);
   const { connections } = await server.ask("stats");
-  report.equal("", `${name}: idle connections open`, connections - 1, total);
-  report.atMost("", `${name}: opened in`, took, secure ? 30_000 : 10_000, ms, {
+  report.equal("", `${name}: idle connections open${why}`, connections - 1, total);
+  report.atMost("", `${name}: opened in`, took, 10_000, ms, {
     to: 20_000,
     why: "both ends of each share two cores that are busy anyway",
   });

@@ -2,6 +2,8 @@
 // listener, stream or pending entry, no file descriptor and no memory. The table is saved in `results`.
 //   npm run soak [-- --long] [--only calls,connections,idle,neighbours,chaos] [--calls n] [--streams n] [--seed n]
 //                            [--connections n] [--idle n] [--chaos seconds] [--seeds 1,2,3]
+// The seeds of the storm are 1, 2, 3; with --long three at random, which are printed.
+import { randomInt } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Report } from "../faults/report.mjs";
@@ -28,8 +30,12 @@ if (globalThis.gc === undefined) throw new Error("run it with --expose-gc");
 const scale = values.long ? 10 : 1;
 const number = (given, usual) => (given === undefined ? usual : Number(given));
 const seed = number(values.seed, Date.now() % 1_000_000);
-const seeds = (values.seeds ?? "1,2,3").split(",").map(Number);
-console.log(`${values.long ? "the long form" : "the short form"}, seed ${seed}, Node ${process.version}`);
+const seeds =
+  values.seeds?.split(",").map(Number) ??
+  (values.long ? Array.from({ length: 3 }, () => randomInt(1, 1_000_000)) : [1, 2, 3]);
+console.log(
+  `${values.long ? "the long form" : "the short form"}, --seed ${seed} --seeds ${seeds}, Node ${process.version}`,
+);
 
 const PARTS = {
   calls: (report) =>
