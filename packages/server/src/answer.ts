@@ -206,10 +206,10 @@ export class ServerCall extends WheelEntry implements StreamSink, CallScope {
    */
   #onFinished(): void {
     if (this.#channel === undefined) {
-      return this.onReset(new RapError("CANCELLED", "the caller wants no result", { origin: "remote" }));
+      return this.onReset(peersError("CANCELLED", "the caller wants no result", { origin: "remote" }));
     }
     this.#channel.receiveClose();
-    this.cancel(new RapError("CANCELLED", "the caller has closed the channel", { origin: "remote" }));
+    this.cancel(peersError("CANCELLED", "the caller has closed the channel", { origin: "remote" }));
   }
 
   /** Whether the time is over that the caller gave the call. That it says so is no proof. */
