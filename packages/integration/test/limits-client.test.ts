@@ -230,7 +230,13 @@ describe("a server that takes longer than the client has patience loses the conn
 
 test("there is no other limit over which a client ends a connection", () => {
   const tested = [...BEYOND, ...LATE].map(([limit]) => limit);
-  const servers: ConnectionLimit[] = ["serverIdleTimeout", "maxInFlight", "refusedPerSecond", "cancelsPerSecond"];
+  const servers: ConnectionLimit[] = [
+    "serverIdleTimeout",
+    "maxConnectionAge",
+    "maxInFlight",
+    "refusedPerSecond",
+    "cancelsPerSecond",
+  ];
   const all: ConnectionLimit[] = [...tested, ...servers, "maxHandshakeBytes", "handshakeTimeout"];
   expect(all.sort()).toEqual([...CONNECTION_LIMITS].sort());
 });

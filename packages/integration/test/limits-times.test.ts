@@ -12,7 +12,7 @@ import {
   type RapError,
   systemRandom,
 } from "@rap/protocol";
-import { Server } from "@rap/server";
+import { context, Server } from "@rap/server";
 import { createTestPair, ManualClock } from "@rap/testing";
 import { memory, type Transport } from "@rap/transport";
 import { RawPeer } from "../../transport/test/link";
@@ -30,10 +30,20 @@ async function pairOn(clock: ManualClock, limits: { server?: Partial<Limits>; cl
   container.register(CLOCK, { useValue: clock });
   const server = new Server({ container, logger: SILENT, limits: limits.server ?? {} });
   const hang = () => new Promise<void>(() => {});
-  server.register({ hang, patient: hang });
+  let finish = (): void => undefined;
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  server.register({
+    hang,
+    patient: hang,
+    where: () => context().conn.id,
+    later: (value: unknown) => finished.then(() => value),
+  });
   const pair = await createTestPair(server, { client: { container, limits: limits.client ?? {} } });
   return {
     ...pair,
+    finish: () => finish(),
     async [Symbol.asyncDispose]() {
       const stopped = Promise.all([pair.client.stop({ graceMs: 0 }), server.shutdown({ graceMs: 0 })]);
       for (let turn = 0; turn < 3; turn++) {
@@ -80,6 +90,33 @@ describe("a moment before its time a connection lives, and after it the connecti
     await settle();
     expect(stage.server.stats().connections).toBe(0);
     expect(stage.server.stats().ended).toEqual({ [counter]: 1 });
+  });
+
+  test("maxConnectionAge is how long a server keeps one, a tenth more or less, and what runs goes on", async () => {
+    const age = 10_000;
+    const clock = new ManualClock();
+    await using pair = await pairOn(clock, { server: { maxConnectionAge: age } });
+    const { client, server } = pair;
+    const before = server.connections()[0]!.id;
+    const running = client.invokeByName("later", [7]);
+    await settle();
+    clock.advance(0.9 * age - TICK);
+    await settle();
+    expect(await client.invokeByName("where")).toBe(before);
+    clock.advance(0.2 * age + 2 * TICK);
+    await settle();
+    const later = client.invokeByName("where");
+    // The client waits for a moment before it dials.
+    for (let waited = 0; waited < LIMITS.reconnectInitialBackoff; waited += STEP) {
+      clock.advance(STEP);
+      await settle();
+    }
+    expect(await later).not.toBe(before);
+    expect(server.stats()).toMatchObject({ connections: 2, ended: {} });
+    pair.finish();
+    expect(await running).toBe(7);
+    await settle();
+    expect(server.stats()).toMatchObject({ connections: 1, ended: { maxConnectionAge: 1 } });
   });
 
   test("processWriteQueueBytes, by results that wait for their turn for longer than writeStallTimeout", async () => {

@@ -14,6 +14,7 @@ const TESTED: Record<keyof Limits, readonly [file: string, title: string]> = {
   frameGrace: ["integration/test/limits-times.test.ts", '["frameGrace", "frameBytesPerSecond"'],
   frameBytesPerSecond: ["integration/test/limits-times.test.ts", 'test("frameBytesPerSecond"'],
   frameTimeout: ["integration/test/limits-times.test.ts", '["frameTimeout", "frameTimeout"'],
+  maxConnectionAge: ["integration/test/limits-times.test.ts", "maxConnectionAge is how long"],
   serverIdleTimeout: ["integration/test/limits-times.test.ts", '["serverIdleTimeout", "serverIdleTimeout"'],
   clientIdleTimeout: ["integration/test/limits-times.test.ts", 'test("clientIdleTimeout"'],
   keepaliveInterval: ["integration/test/limits-times.test.ts", "keepaliveInterval: a peer"],
@@ -132,11 +133,13 @@ test("the limits that code reads in LIMITS, and in no table, are those that cann
 
 describe("docs/limits.md", () => {
   const page = readFileSync(join(__dirname, "../../../docs/limits.md"), "utf8");
-  const rows = [...page.matchAll(/^\| `(\w+)` \| ([\d .]+) \| .+ \| (.*) ?\|$/gm)].map(([, name, number, counter]) => ({
-    name: name!,
-    number: Number(number!.replaceAll(" ", "")),
-    counter: counter!.trim(),
-  }));
+  const rows = [...page.matchAll(/^\| `(\w+)` \| ([\d .]+|∞) \| .+ \| (.*) ?\|$/gm)].map(
+    ([, name, number, counter]) => ({
+      name: name!,
+      number: number === "∞" ? Number.POSITIVE_INFINITY : Number(number!.replaceAll(" ", "")),
+      counter: counter!.trim(),
+    }),
+  );
 
   test("has every limit, with its default", () => {
     expect(Object.fromEntries(rows.map(({ name, number }) => [name, number]))).toEqual(LIMITS);

@@ -33,6 +33,11 @@ export const LIMITS = Object.freeze({
   /** A client's connection without a call or a byte: shorter than the server's, so the client closes first. */
   clientIdleTimeout: 240_000,
   /**
+   * How long a server keeps a connection, a tenth more or less by chance. Over it: goaway, and what runs goes on to its end.
+   * None by default: where a balancer spreads connections, those that live long stay with whom they first came to.
+   */
+  maxConnectionAge: Number.POSITIVE_INFINITY,
+  /**
    * Silence after which a side with open calls or sessions sends a ping. It is told to the peer in the handshake, and both
    * sides go by the longer of their two.
    */
@@ -193,6 +198,7 @@ export const CONNECTION_LIMITS = Object.freeze([
   "frameBytesPerSecond",
   "serverIdleTimeout",
   "clientIdleTimeout",
+  "maxConnectionAge",
   "keepaliveTimeout",
   "pingsPerSecond",
   "glitchesPerSecond",

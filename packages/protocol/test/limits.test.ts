@@ -12,6 +12,7 @@ describe("the defaults", () => {
       handshakeTimeout: 5_000,
       frameTimeout: 30_000,
       serverIdleTimeout: 5 * 60_000,
+      maxConnectionAge: Number.POSITIVE_INFINITY,
       clientIdleTimeout: 4 * 60_000,
       keepaliveInterval: 30_000,
       keepaliveTimeout: 10_000,
@@ -70,8 +71,10 @@ describe("the defaults", () => {
     });
   });
 
-  test("are finite and positive, every one", () => {
-    for (const [name, value] of Object.entries(LIMITS)) {
+  test("are finite and positive, every one but the age of connections, which is off", () => {
+    const { maxConnectionAge, ...others } = LIMITS;
+    expect(maxConnectionAge).toBe(Number.POSITIVE_INFINITY);
+    for (const [name, value] of Object.entries(others)) {
       expect([name, Number.isFinite(value) && value > 0]).toEqual([name, true]);
     }
   });

@@ -26,6 +26,7 @@ import {
   type Socket,
   type Stream,
   type StreamSink,
+  Watch,
 } from "@rap/transport";
 import type { Seat } from "./admission";
 import { ServerCall } from "./answer";
@@ -51,6 +52,8 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
   #over: (() => void) | undefined;
   #logger: Logger | undefined;
   #stubborn: Bucket | undefined;
+  /** Ends the connection at its age. */
+  #age: Watch | undefined;
 
   constructor(server: ServerCore, socket: Socket, seat: Seat) {
     this.server = server;
@@ -119,7 +122,12 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
   }
 
   onReady(): void {
-    this.server.admission.ready(this.seat);
+    const { admission, limits, random, wheel } = this.server;
+    admission.ready(this.seat);
+    if (limits.maxConnectionAge === Number.POSITIVE_INFINITY) return;
+    this.#age = new Watch(() => this.#retire());
+    // By chance, so that those which came together do not come back together.
+    wheel.add(this.#age, limits.maxConnectionAge * (0.9 + random.float() * 0.2));
   }
 
   openSession(): string {
@@ -183,6 +191,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
   }
 
   onClose(_wire: Connection, error: RapError | undefined): void {
+    if (this.#age !== undefined) this.server.wheel.remove(this.#age);
     this.#over?.();
     this.server.left(this, error);
   }
@@ -217,6 +226,12 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     const cap = method.maxTimeout ?? (shape === Shape.UNARY ? this.server.limits.maxTimeout : 0);
     const own = method.timeout ?? 0;
     return own === 0 || cap === 0 ? own || cap : Math.min(own, cap);
+  }
+
+  #retire(): void {
+    if (this.wire.draining) return;
+    this.wire.endedBy = "maxConnectionAge";
+    this.wire.drain("the connection has reached its age");
   }
 
   /** Asks the middleware whether the peer may come in. */

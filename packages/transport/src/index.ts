@@ -21,4 +21,4 @@ export {
   type SocketHandler,
   type Transport,
 } from "./transport";
-export { TimerWheel, WheelEntry } from "./wheel";
+export { TimerWheel, Watch, WheelEntry } from "./wheel";
