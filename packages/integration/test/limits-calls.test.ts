@@ -3,7 +3,7 @@ import type { Client } from "@rap/client";
 import { type CallLimit, type Channel, type Frame, LIMITS, type Limits, msgpack } from "@rap/protocol";
 import { Server, type ServerStats } from "@rap/server";
 import { createTestPair } from "@rap/testing";
-import { AROUND, call, calls, METADATA, message, metadataAround, scene, settle } from "./limit-scene";
+import { AROUND, call, calls, greet, METADATA, message, metadataAround, scene, settle } from "./limit-scene";
 import { SILENT } from "./links";
 
 /** The limits that have refused something. */
@@ -24,6 +24,29 @@ describe("up to the limit calls run, and beyond it each is refused and counted:"
       expect(stage.server.stats()).toMatchObject({ inFlight: Math.min(3, count), connections: 1 });
       expect(counted(stage.server.stats())).toEqual(count > 3 ? { [limit]: count - 3 } : {});
       expect(stage.peer.of("reset").map(({ id }) => id)).toEqual([7, 9].slice(0, Math.max(0, count - 3)));
+    }
+  });
+
+  test("maxInFlightPerIp, of all connections of an address, also of those that are gone", async () => {
+    const far = { peer: { address: "192.0.2.7", local: false } };
+    for (const more of AROUND) {
+      await using stage = await scene({ maxInFlightPerIp: 3 }, far);
+      const gone = await stage.dial();
+      greet(gone);
+      gone.send(call(1, "hang"));
+      await settle();
+      gone.socket.destroy();
+      await settle();
+      stage.peer.send(...calls(2 + more, "hang"));
+      await settle();
+      const over = more === 1 ? 1 : 0;
+      expect(stage.server.stats()).toMatchObject({ inFlight: 3 + more - over, connections: 1 });
+      expect(counted(stage.server.stats())).toEqual(over === 1 ? { maxInFlightPerIp: 1 } : {});
+      stage.release();
+      await settle();
+      stage.peer.send(call(9, "echo", [1]));
+      await settle();
+      expect(stage.peer.of("data").map(({ id }) => id)).toContain(9);
     }
   });
 

@@ -29,6 +29,7 @@ const TESTED: Record<keyof Limits, readonly [file: string, title: string]> = {
   maxStreams: ["integration/test/limits-calls.test.ts", '["maxStreams", "drip"]'],
   maxChannels: ["integration/test/limits-calls.test.ts", '["maxChannels", "talk"]'],
   maxSessions: ["integration/test/limits-calls.test.ts", 'test("maxSessions"'],
+  maxInFlightPerIp: ["integration/test/limits-calls.test.ts", 'test("maxInFlightPerIp'],
   maxServerInFlight: ["integration/test/limits-calls.test.ts", '["maxServerInFlight", "hang"]'],
   maxQueuedCalls: ["integration/test/limits-calls.test.ts", 'test("maxQueuedCalls'],
   refusedBurst: ["integration/test/limits-connections.test.ts", '"refusedBurst",'],

@@ -66,6 +66,11 @@ export const LIMITS = Object.freeze({
   maxSessions: 16,
   /** Calls of all connections of a server. Over it: that call is refused with a hint when to retry. */
   maxServerInFlight: 10_000,
+  /**
+   * Those among them of one IP address (IPv6: /64), also of its connections that are gone while their functions run: half of
+   * all, so that nobody alone keeps out all others. Over it: that call is refused with a hint when to retry.
+   */
+  maxInFlightPerIp: 5_000,
   /** Calls that wait in a client for a connection or a slot; each session has as many of its own. Over it: that call fails with RESOURCE_EXHAUSTED. */
   maxQueuedCalls: 100_000,
   /** Refused calls in one burst, for a client that ignores the limit told to it. Over it: goaway. */
@@ -172,6 +177,7 @@ export const CALL_LIMITS = Object.freeze([
   "maxChannels",
   "maxSessions",
   "maxServerInFlight",
+  "maxInFlightPerIp",
   "maxQueuedCalls",
   "metadataEntries",
   "metadataKeyBytes",

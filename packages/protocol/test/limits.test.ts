@@ -29,6 +29,7 @@ describe("the defaults", () => {
       maxChannels: 64,
       maxSessions: 16,
       maxServerInFlight: 10_000,
+      maxInFlightPerIp: 5_000,
       cancelBurst: 1_000,
       cancelsPerSecond: 33,
       maxStreamId: 2 ** 30,

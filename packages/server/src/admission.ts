@@ -23,13 +23,21 @@ export interface Seat {
 interface Source {
   readonly network: string;
   readonly accepts: Bucket;
+  readonly maxInFlight: number;
   open: number;
   handshakes: number;
+  /** Calls of its connections, also of those that are gone, whose functions have not finished. */
+  inFlight: number;
 }
 
 type Guards = Pick<
   Limits,
-  "maxConnectionsPerIp" | "maxHandshakes" | "maxHandshakesPerIp" | "acceptBurst" | "acceptsPerSecond"
+  | "maxConnectionsPerIp"
+  | "maxHandshakes"
+  | "maxHandshakesPerIp"
+  | "maxInFlightPerIp"
+  | "acceptBurst"
+  | "acceptsPerSecond"
 >;
 
 /** Addresses without a connection whose accept budget is remembered; the one longest gone is forgotten first. */
@@ -142,11 +150,11 @@ export class Admission {
     if (this.#absent.size > MAX_ABSENT) this.#absent.delete(this.#absent.keys().next().value!);
   }
 
-  #source(network: string, { acceptBurst, acceptsPerSecond }: Guards): Source {
+  #source(network: string, { acceptBurst, acceptsPerSecond, maxInFlightPerIp: maxInFlight }: Guards): Source {
     const known = this.#present.get(network) ?? this.#absent.get(network);
     if (known !== undefined) return known;
     const accepts = new Bucket(acceptBurst, acceptsPerSecond, this.#clock.now());
-    return { network, accepts, open: 0, handshakes: 0 };
+    return { network, accepts, maxInFlight, open: 0, handshakes: 0, inFlight: 0 };
   }
 
   #reject(why: Rejection): undefined {
@@ -164,6 +172,7 @@ function localGuards(limits: Guards): Guards {
     maxConnectionsPerIp: unless("maxConnectionsPerIp"),
     maxHandshakes: unless("maxHandshakes"),
     maxHandshakesPerIp: unless("maxHandshakesPerIp"),
+    maxInFlightPerIp: unless("maxInFlightPerIp"),
     acceptBurst: paced ? acceptBurst : Number.POSITIVE_INFINITY,
     acceptsPerSecond,
   };

@@ -2,7 +2,7 @@ import type { Limits } from "@rap/protocol";
 import { REFUSED, type Refusal, refusal } from "@rap/transport";
 
 /** The limits of calls at one time. */
-export type PlaceLimit = "maxInFlight" | "maxChannels" | "maxStreams" | "maxServerInFlight";
+export type PlaceLimit = "maxInFlight" | "maxChannels" | "maxStreams" | "maxServerInFlight" | "maxInFlightPerIp";
 
 /** What is said to calls for which there is no place. A peer that goes too far beyond what it was told has to go. */
 export function refusals(limits: Limits): Readonly<Record<PlaceLimit, Refusal>> {
@@ -11,6 +11,7 @@ export function refusals(limits: Limits): Readonly<Record<PlaceLimit, Refusal>> 
     maxChannels: full(REFUSED, `this connection has ${limits.maxChannels} channels open`),
     maxStreams: full(REFUSED, `this connection has ${limits.maxStreams} streams open`),
     maxServerInFlight: full("OVERLOADED", "the server is at its limit of calls"),
+    maxInFlightPerIp: full("OVERLOADED", "the server is at its limit of calls of one address"),
   };
 }
 

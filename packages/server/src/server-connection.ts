@@ -210,6 +210,8 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     else if (shape !== Shape.UNARY) this.#streams--;
     this.#inFlight--;
     this.server.inFlight--;
+    const { source } = this.seat;
+    if (source !== undefined) source.inFlight--;
   }
 
   /** A function went on for long after its caller had given it up. A peer that provokes too many of these has to go. */
@@ -275,6 +277,8 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     const { limits } = this.server;
     if (this.#inFlight >= limits.maxInFlight) return "maxInFlight";
     if (this.server.inFlight >= limits.maxServerInFlight) return "maxServerInFlight";
+    const { source } = this.seat;
+    if (source !== undefined && source.inFlight >= source.maxInFlight) return "maxInFlightPerIp";
     if (shape === Shape.CHANNEL) {
       if (this.#channels >= limits.maxChannels) return "maxChannels";
       this.#channels++;
@@ -284,6 +288,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     }
     this.#inFlight++;
     this.server.inFlight++;
+    if (source !== undefined) source.inFlight++;
     return undefined;
   }
 }
