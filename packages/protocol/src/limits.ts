@@ -68,7 +68,8 @@ export const LIMITS = Object.freeze({
   maxServerInFlight: 10_000,
   /**
    * Those among them of one IP address (IPv6: /64), also of its connections that are gone while their functions run: half of
-   * all, so that nobody alone keeps out all others. Over it: that call is refused with a hint when to retry.
+   * all, so that nobody alone keeps out all others. For peers on this machine it holds only where it is changed. Over it: that
+   * call is refused with a hint when to retry.
    */
   maxInFlightPerIp: 5_000,
   /** Calls that wait in a client for a connection or a slot; each session has as many of its own. Over it: that call fails with RESOURCE_EXHAUSTED. */
