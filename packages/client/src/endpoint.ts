@@ -22,8 +22,8 @@ export class Endpoint implements ConnectionHost {
   #dialling: AbortController | undefined;
   /** Until the next dial. */
   #timer: Timer | undefined;
-  /** Until the handshake of `#connection` has taken too long. */
-  #handshakeTimer: Timer | undefined;
+  /** What is left of `connectTimeout`, until the handshake of `#connection` is done. */
+  #connectTimer: Timer | undefined;
   #readyAt = 0;
   #wasReady = false;
   #idle = false;
@@ -174,8 +174,8 @@ export class Endpoint implements ConnectionHost {
   }
 
   #endHandshake(): void {
-    if (this.#handshakeTimer !== undefined) this.#core.clock.clearTimeout(this.#handshakeTimer);
-    this.#handshakeTimer = undefined;
+    if (this.#connectTimer !== undefined) this.#core.clock.clearTimeout(this.#connectTimer);
+    this.#connectTimer = undefined;
   }
 
   /** A connection that has lived for a while makes up for the tries before it. */
@@ -193,7 +193,7 @@ export class Endpoint implements ConnectionHost {
     const timer = clock.setTimeout(() => {
       const text = `no connection within ${limits.connectTimeout} ms (connectTimeout)`;
       if (connection === undefined) dialling.abort(new RapError("UNAVAILABLE", text));
-      else connection.abort(GoawayCode.HANDSHAKE_FAILED, text);
+      else connection.abort(GoawayCode.HANDSHAKE_FAILED, text, "connectTimeout");
     }, limits.connectTimeout);
     try {
       const socket = await this.#transport.dial(this.address, dialling.signal);
@@ -212,10 +212,11 @@ export class Endpoint implements ConnectionHost {
         secure,
       });
       this.#connection = connection;
-      this.#handshakeTimer = timer;
+      this.#connectTimer = timer;
     } catch (error) {
       clock.clearTimeout(timer);
-      this.#failed(this.#dialError(error));
+      // Not one that was given up, when the client dials again already.
+      if (this.#dialling === dialling) this.#failed(this.#dialError(error));
     } finally {
       if (this.#dialling === dialling) this.#dialling = undefined;
     }

@@ -8,11 +8,14 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
-const [chosen = "packages/"] = process.argv.slice(2);
+const [chosen = "packages/", ...more] = process.argv.slice(2);
+if (more.length > 0) throw new Error("one path at most");
 const files = readdirSync(join(root, "packages"), { recursive: true })
   .map((name) => join("packages", name))
   .filter((name) => name.startsWith(chosen) && name.endsWith(".test.ts") && !name.includes("node_modules"))
   .filter((name) => readFileSync(join(root, name), "utf8").includes('from "fast-check"'));
+
+if (files.length === 0) throw new Error(`there is no property test below ${chosen}`);
 
 const { SEED = String(Date.now() % 2 ** 31), TIMES = "20" } = process.env;
 console.log(`SEED=${SEED} TIMES=${TIMES}: ${files.length} files`);

@@ -237,7 +237,7 @@ test("there is no other limit over which a client ends a connection", () => {
     "refusedPerSecond",
     "cancelsPerSecond",
   ];
-  const all: ConnectionLimit[] = [...tested, ...servers, "maxHandshakeBytes", "handshakeTimeout"];
+  const all: ConnectionLimit[] = [...tested, ...servers, "maxHandshakeBytes", "handshakeTimeout", "connectTimeout"];
   expect(all.sort()).toEqual([...CONNECTION_LIMITS].sort());
 });
 

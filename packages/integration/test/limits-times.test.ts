@@ -368,7 +368,7 @@ describe("a client", () => {
       message: expect.stringContaining("within 5000 ms (connectTimeout)"),
     });
     expect([peer.closed, client.stats().connections, client.stats().timers]).toEqual([true, 0, 0]);
-    expect(client.stats().ended).toEqual({ HANDSHAKE_FAILED: 1 });
+    expect(client.stats().ended).toEqual({ connectTimeout: 1 });
     await client.stop();
     expect(clock.timers).toBe(0);
   });

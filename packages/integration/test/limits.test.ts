@@ -91,7 +91,6 @@ const NOT_COUNTED: readonly (keyof Limits)[] = [
   "fragmentBytes",
   "keepaliveInterval",
   "maxStreamId",
-  "connectTimeout",
   "reconnectInitialBackoff",
   "reconnectMaxBackoff",
   "reconnectMultiplier",

@@ -60,6 +60,7 @@ export {
   type Limits,
   limits,
   noRefusals,
+  shareOf,
 } from "./limits";
 export {
   decodeMetadata,

@@ -68,7 +68,7 @@ export const LIMITS = Object.freeze({
   maxServerInFlight: 10_000,
   /**
    * Those among them of one IP address (IPv6: /64), also of its connections that are gone while their functions run: half of
-   * all, so that nobody alone keeps out all others. For peers on this machine it holds only where it is changed. Over it: that
+   * `maxServerInFlight`, so that nobody alone keeps out all others. For peers on this machine it holds only where it is changed. Over it: that
    * call is refused with a hint when to retry.
    */
   maxInFlightPerIp: 5_000,
@@ -201,6 +201,7 @@ export const CONNECTION_LIMITS = Object.freeze([
   "maxFrameBytes",
   "maxHandshakeBytes",
   "handshakeTimeout",
+  "connectTimeout",
   "frameTimeout",
   "frameBytesPerSecond",
   "serverIdleTimeout",
@@ -293,10 +294,15 @@ export function limits(given: LimitChanges = {}): Limits {
     }
   }
   const changed = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
-  const { maxMessageBytes = LIMITS.maxMessageBytes } = changes;
+  const { maxMessageBytes = LIMITS.maxMessageBytes, maxServerInFlight = LIMITS.maxServerInFlight } = changes;
   // What the peer is told that it may send must also be readable.
   const maxDecodeBytes = Math.max(LIMITS.maxDecodeBytes, DECODE_FACTOR * maxMessageBytes);
-  return Object.freeze({ ...LIMITS, maxDecodeBytes, ...changed });
+  return Object.freeze({ ...LIMITS, maxDecodeBytes, maxInFlightPerIp: shareOf(maxServerInFlight), ...changed });
+}
+
+/** What one address may have of a server's calls, unless the server says otherwise. */
+export function shareOf(maxServerInFlight: number): number {
+  return Math.ceil(maxServerInFlight / 2);
 }
 
 function renamed({ maxConcurrentCalls, maxConcurrentStreams, ...changes }: LimitChanges): Partial<Limits> {

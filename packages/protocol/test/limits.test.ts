@@ -103,6 +103,12 @@ describe("limits()", () => {
     expect(limits({ maxMessageBytes: 64 * MiB, maxDecodeBytes: 1_000 }).maxDecodeBytes).toBe(1_000);
   });
 
+  test("gives one address half of a server's calls, unless it is told otherwise", () => {
+    expect(limits({ maxServerInFlight: 2_001 }).maxInFlightPerIp).toBe(1_001);
+    expect(limits({ maxServerInFlight: 2_001, maxInFlightPerIp: 2_001 }).maxInFlightPerIp).toBe(2_001);
+    expect(limits().maxInFlightPerIp).toBe(LIMITS.maxInFlightPerIp);
+  });
+
   const refused = (message: string) => expect.objectContaining({ name: "RangeError", code: "ERR_RAP_LIMIT", message });
 
   test.each([

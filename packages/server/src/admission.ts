@@ -1,5 +1,5 @@
 import { type Arrival, type ConnMiddleware, ipNetwork } from "@rap/core";
-import { type Clock, LIMITS, type Limits } from "@rap/protocol";
+import { type Clock, LIMITS, type Limits, shareOf } from "@rap/protocol";
 import { type AcceptOptions, Bucket, type Peer } from "@rap/transport";
 
 /** Why a connection was turned away as it was accepted: by which limit, or by a filter. */
@@ -40,7 +40,10 @@ type Guards = Pick<
   | "acceptsPerSecond"
 >;
 
-/** Addresses without a connection whose accept budget is remembered; the one longest gone is forgotten first. */
+/**
+ * Addresses without a connection whose accept budget, and calls that still run, are remembered; the one longest gone is
+ * forgotten first.
+ */
 const MAX_ABSENT = 10_000;
 
 /**
@@ -164,7 +167,7 @@ export class Admission {
 }
 
 /** The guards against strangers as they hold for peers on this machine: those that have their defaults do not. */
-function localGuards(limits: Guards): Guards {
+function localGuards(limits: Guards & Pick<Limits, "maxServerInFlight">): Guards {
   const unless = (name: keyof Guards) => (limits[name] === LIMITS[name] ? Number.POSITIVE_INFINITY : limits[name]);
   const { acceptBurst, acceptsPerSecond } = limits;
   const paced = acceptBurst !== LIMITS.acceptBurst || acceptsPerSecond !== LIMITS.acceptsPerSecond;
@@ -172,7 +175,10 @@ function localGuards(limits: Guards): Guards {
     maxConnectionsPerIp: unless("maxConnectionsPerIp"),
     maxHandshakes: unless("maxHandshakes"),
     maxHandshakesPerIp: unless("maxHandshakesPerIp"),
-    maxInFlightPerIp: unless("maxInFlightPerIp"),
+    maxInFlightPerIp:
+      limits.maxInFlightPerIp === shareOf(limits.maxServerInFlight)
+        ? Number.POSITIVE_INFINITY
+        : limits.maxInFlightPerIp,
     acceptBurst: paced ? acceptBurst : Number.POSITIVE_INFINITY,
     acceptsPerSecond,
   };

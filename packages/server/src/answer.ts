@@ -167,7 +167,8 @@ export class ServerCall extends WheelEntry implements StreamSink, CallScope {
       this.#started = true;
       return this.finish(failure);
     }
-    this.#giveUp();
+    // What a processor of ours threw by mistake is not the caller's doing.
+    if (RapError.is(error)) this.#giveUp();
     // The caller is told when the function is done: it takes that for a free place.
     this.cancel(failure);
   }

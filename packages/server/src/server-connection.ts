@@ -192,6 +192,8 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
 
   onClose(_wire: Connection, error: RapError | undefined): void {
     if (this.#age !== undefined) this.server.wheel.remove(this.#age);
+    // It was not its age that ended it after all.
+    if (error !== undefined && this.wire.endedBy === "maxConnectionAge") this.wire.endedBy = undefined;
     this.#over?.();
     this.server.left(this, error);
   }

@@ -155,11 +155,12 @@ export class Inbound implements FrameSink {
     }
     const stream = new Stream(connection, id, head.shape, true);
     streams.add(stream);
+    const { bodyStart } = head;
     const sink = this.#sinkFor(stream, head, bytes);
     if (sink instanceof Refusal) this.#refuse(stream, sink);
     else stream.sink = sink;
-    const hasBody = head.bodyStart < end || (flags & Flag.MORE) !== 0;
-    if (hasBody) stream.receive(flags & (Flag.MORE | Flag.END), bytes, head.bodyStart, end, owned);
+    const hasBody = bodyStart < end || (flags & Flag.MORE) !== 0;
+    if (hasBody) stream.receive(flags & (Flag.MORE | Flag.END), bytes, bodyStart, end, owned);
     else stream.receiveEnd(flags, undefined);
   }
 

@@ -310,7 +310,7 @@ export class Stream {
 
   /**
    * The memory of a message was taken away (`transfer`) before all of it was sent. What the socket has not passed on has
-   * lost its bytes, too, and so has what is `gathered` for it.
+   * lost its bytes, too; `gathered`: some are in the outbox's batch, and lost as well.
    */
   lostBody(gathered: boolean): void {
     const { connection } = this;
