@@ -60,7 +60,6 @@ export {
   type Limits,
   limits,
   noRefusals,
-  shareOf,
 } from "./limits";
 export {
   decodeMetadata,

@@ -297,12 +297,8 @@ export function limits(given: LimitChanges = {}): Limits {
   const { maxMessageBytes = LIMITS.maxMessageBytes, maxServerInFlight = LIMITS.maxServerInFlight } = changes;
   // What the peer is told that it may send must also be readable.
   const maxDecodeBytes = Math.max(LIMITS.maxDecodeBytes, DECODE_FACTOR * maxMessageBytes);
-  return Object.freeze({ ...LIMITS, maxDecodeBytes, maxInFlightPerIp: shareOf(maxServerInFlight), ...changed });
-}
-
-/** What one address may have of a server's calls, unless the server says otherwise. */
-export function shareOf(maxServerInFlight: number): number {
-  return Math.ceil(maxServerInFlight / 2);
+  const maxInFlightPerIp = Math.ceil(maxServerInFlight / 2);
+  return Object.freeze({ ...LIMITS, maxDecodeBytes, maxInFlightPerIp, ...changed });
 }
 
 function renamed({ maxConcurrentCalls, maxConcurrentStreams, ...changes }: LimitChanges): Partial<Limits> {

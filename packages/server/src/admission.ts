@@ -1,5 +1,5 @@
 import { type Arrival, type ConnMiddleware, ipNetwork } from "@rap/core";
-import { type Clock, LIMITS, type Limits, shareOf } from "@rap/protocol";
+import { type Clock, type Limits, limits } from "@rap/protocol";
 import { type AcceptOptions, Bucket, type Peer } from "@rap/transport";
 
 /** Why a connection was turned away as it was accepted: by which limit, or by a filter. */
@@ -70,10 +70,10 @@ export class Admission {
   #open = 0;
   #handshakes = 0;
 
-  constructor(limits: Limits, clock: Clock, filters: readonly ConnMiddleware[]) {
-    this.#maxConnections = limits.maxConnections;
-    this.#guards = limits;
-    this.#localGuards = localGuards(limits);
+  constructor(given: Limits, clock: Clock, filters: readonly ConnMiddleware[]) {
+    this.#maxConnections = given.maxConnections;
+    this.#guards = given;
+    this.#localGuards = localGuards(given);
     this.#clock = clock;
     this.#filters = filters;
   }
@@ -167,18 +167,17 @@ export class Admission {
 }
 
 /** The guards against strangers as they hold for peers on this machine: those that have their defaults do not. */
-function localGuards(limits: Guards & Pick<Limits, "maxServerInFlight">): Guards {
-  const unless = (name: keyof Guards) => (limits[name] === LIMITS[name] ? Number.POSITIVE_INFINITY : limits[name]);
-  const { acceptBurst, acceptsPerSecond } = limits;
-  const paced = acceptBurst !== LIMITS.acceptBurst || acceptsPerSecond !== LIMITS.acceptsPerSecond;
+function localGuards(given: Limits): Guards {
+  // One of them follows another limit unless it is changed.
+  const defaults = limits({ maxServerInFlight: given.maxServerInFlight });
+  const unless = (name: keyof Guards) => (given[name] === defaults[name] ? Number.POSITIVE_INFINITY : given[name]);
+  const { acceptBurst, acceptsPerSecond } = given;
+  const paced = acceptBurst !== defaults.acceptBurst || acceptsPerSecond !== defaults.acceptsPerSecond;
   return {
     maxConnectionsPerIp: unless("maxConnectionsPerIp"),
     maxHandshakes: unless("maxHandshakes"),
     maxHandshakesPerIp: unless("maxHandshakesPerIp"),
-    maxInFlightPerIp:
-      limits.maxInFlightPerIp === shareOf(limits.maxServerInFlight)
-        ? Number.POSITIVE_INFINITY
-        : limits.maxInFlightPerIp,
+    maxInFlightPerIp: unless("maxInFlightPerIp"),
     acceptBurst: paced ? acceptBurst : Number.POSITIVE_INFINITY,
     acceptsPerSecond,
   };

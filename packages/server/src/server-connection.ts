@@ -125,7 +125,7 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     const { admission, limits, random, wheel } = this.server;
     admission.ready(this.seat);
     if (limits.maxConnectionAge === Number.POSITIVE_INFINITY) return;
-    this.#age = new Watch(() => this.#retire());
+    this.#age = new Watch(() => this.wire.drain("the connection has reached its age", "maxConnectionAge"));
     // By chance, so that those which came together do not come back together.
     wheel.add(this.#age, limits.maxConnectionAge * (0.9 + random.float() * 0.2));
   }
@@ -192,8 +192,6 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
 
   onClose(_wire: Connection, error: RapError | undefined): void {
     if (this.#age !== undefined) this.server.wheel.remove(this.#age);
-    // It was not its age that ended it after all.
-    if (error !== undefined && this.wire.endedBy === "maxConnectionAge") this.wire.endedBy = undefined;
     this.#over?.();
     this.server.left(this, error);
   }
@@ -230,12 +228,6 @@ export class ServerConnection implements ConnectionInfo, ConnectionHost, Failure
     const cap = method.maxTimeout ?? (shape === Shape.UNARY ? this.server.limits.maxTimeout : 0);
     const own = method.timeout ?? 0;
     return own === 0 || cap === 0 ? own || cap : Math.min(own, cap);
-  }
-
-  #retire(): void {
-    if (this.wire.draining) return;
-    this.wire.endedBy = "maxConnectionAge";
-    this.wire.drain("the connection has reached its age");
   }
 
   /** Asks the middleware whether the peer may come in. */

@@ -91,6 +91,8 @@ export class Connection implements SocketHandler {
   #handshakeWatch: Watch | undefined;
   readonly #sealed: SealedSocket | undefined;
   #keepalive: Keepalive | undefined;
+  /** The limit over which it takes leave. */
+  #drainedBy: ConnectionLimit | undefined;
   #bytesReceived = 0;
   /** The socket is closed; what it has brought may still be handled. */
   #gone = false;
@@ -226,9 +228,11 @@ export class Connection implements SocketHandler {
 
   /**
    * Takes no new streams, finishes those that run and then closes. In two steps: calls that are on their way when
-   * the first goaway leaves are still accepted; those after the second are refused and never ran.
+   * the first goaway leaves are still accepted; those after the second are refused and never ran. `limit` is why, if
+   * nothing else ends it before.
    */
-  drain(reason: string): void {
+  drain(reason: string, limit?: ConnectionLimit): void {
+    if (!this.draining) this.#drainedBy = limit;
     this.#goaway.send(reason);
   }
 
@@ -385,6 +389,7 @@ export class Connection implements SocketHandler {
 
   /** The end, however it came: every stream is told, every timer is gone. */
   finish(error: RapError | undefined, code: number, reason: string): void {
+    if (error === undefined) this.endedBy ??= this.#drainedBy;
     this.closed = true;
     this.draining = true;
     this.#reader.stop();

@@ -112,102 +112,98 @@ interface Direction {
 }
 
 describe("flow control", () => {
-  test(
-    `never oversends, loses no credit and comes to no standstill, whatever is sent, read and left (seed ${seed})`,
-    async () => {
-      let blocked = 0;
-      await fc.assert(
-        fc.asyncProperty(
-          windows,
-          windows,
-          calls,
-          fc.array(step, { minLength: 20, maxLength: 80, size: "max" }),
-          async (near, far, opened, steps) => {
-            const world = new World();
-            const [dialled, accepted] = await world.sockets();
-            const ledger = new Ledger(dialled);
-            const serverHost = new RecordingHost();
-            const clientHost = new RecordingHost();
-            serverHost.reading = false;
-            const server = world.connection(accepted, "server", serverHost, { limits: far });
-            const client = world.connection(ledger, "client", clientHost, { limits: near });
+  test(`never oversends, loses no credit and comes to no standstill, whatever is sent, read and left (seed ${seed})`, async () => {
+    let blocked = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        windows,
+        windows,
+        calls,
+        fc.array(step, { minLength: 20, maxLength: 80, size: "max" }),
+        async (near, far, opened, steps) => {
+          const world = new World();
+          const [dialled, accepted] = await world.sockets();
+          const ledger = new Ledger(dialled);
+          const serverHost = new RecordingHost();
+          const clientHost = new RecordingHost();
+          serverHost.reading = false;
+          const server = world.connection(accepted, "server", serverHost, { limits: far });
+          const client = world.connection(ledger, "client", clientHost, { limits: near });
+          await world.settle();
+          ledger.begin();
+          const checkBooks = () => {
+            expect(ledger.faults).toEqual([]);
+            expect([clientHost.events, serverHost.events]).toEqual([["ready"], ["ready"]]);
+          };
+
+          // Of each stream, by who sends.
+          const streams: { client?: Direction; server?: Direction; over: boolean }[] = [];
+          for (const { shape, bytes } of opened) {
+            const sink = new RecordingSink(false);
+            const stream = open(client, sink, { shape, bytes, end: shape === Shape.SERVER_STREAM });
             await world.settle();
-            ledger.begin();
-            const checkBooks = () => {
-              expect(ledger.faults).toEqual([]);
-              expect([clientHost.events, serverHost.events]).toEqual([["ready"], ["ready"]]);
-            };
-
-            // Of each stream, by who sends.
-            const streams: { client?: Direction; server?: Direction; over: boolean }[] = [];
-            for (const { shape, bytes } of opened) {
-              const sink = new RecordingSink(false);
-              const stream = open(client, sink, { shape, bytes, end: shape === Shape.SERVER_STREAM });
-              await world.settle();
-              const remote = serverHost.sinks.at(-1)!;
-              // The arguments are no message of the flow.
-              remote.costs.length = 0;
-              remote.messages.length = 0;
-              const up: Direction = { stream, sink: remote, sent: [], open: shape !== Shape.SERVER_STREAM };
-              const down: Direction = { stream: remote.stream, sink, sent: [], open: shape !== Shape.CLIENT_STREAM };
-              streams.push({ ...(up.open && { client: up }), ...(down.open && { server: down }), over: false });
-            }
-            for (const { what, stream: index, from, size } of steps) {
-              const at = streams[index % streams.length]!;
-              const way = at[from];
-              if (what === "send" && way?.open) {
-                if (!way.stream.send(pattern(size), false)) blocked++;
-                way.sent.push(size);
-              } else if (what === "read") way?.sink.read();
-              else if (what === "settle") await world.settle();
-              else if (what === "end" && way?.open) {
-                way.open = false;
-                way.stream.end();
-              } else if (what === "reset" && !at.over && index === 0) {
-                at.over = true;
-                const { stream } = (at.client ?? at.server)!;
-                const side = from === "client" ? client : server;
-                for (const each of side.openStreams()) {
-                  if (each.id === stream.id) each.reset(new RapError("CANCELLED", "enough"));
-                }
-                for (const each of [at.client, at.server]) if (each !== undefined) each.open = false;
+            const remote = serverHost.sinks.at(-1)!;
+            // The arguments are no message of the flow.
+            remote.costs.length = 0;
+            remote.messages.length = 0;
+            const up: Direction = { stream, sink: remote, sent: [], open: shape !== Shape.SERVER_STREAM };
+            const down: Direction = { stream: remote.stream, sink, sent: [], open: shape !== Shape.CLIENT_STREAM };
+            streams.push({ ...(up.open && { client: up }), ...(down.open && { server: down }), over: false });
+          }
+          for (const { what, stream: index, from, size } of steps) {
+            const at = streams[index % streams.length]!;
+            const way = at[from];
+            if (what === "send" && way?.open) {
+              if (!way.stream.send(pattern(size), false)) blocked++;
+              way.sent.push(size);
+            } else if (what === "read") way?.sink.read();
+            else if (what === "settle") await world.settle();
+            else if (what === "end" && way?.open) {
+              way.open = false;
+              way.stream.end();
+            } else if (what === "reset" && !at.over && index === 0) {
+              at.over = true;
+              const { stream } = (at.client ?? at.server)!;
+              const side = from === "client" ? client : server;
+              for (const each of side.openStreams()) {
+                if (each.id === stream.id) each.reset(new RapError("CANCELLED", "enough"));
               }
-              checkBooks();
+              for (const each of [at.client, at.server]) if (each !== undefined) each.open = false;
             }
+            checkBooks();
+          }
 
-            // While both sides read, all that was sent arrives.
-            const ways = streams
-              .flatMap(({ over, ...each }) => [each.client, each.server].map((way) => way && { ...way, over }))
-              .filter((way) => way !== undefined);
-            const arrived = () => ways.every(({ sink, sent, over }) => over || sink.messages.length === sent.length);
-            for (let round = 0; round < 200 && !arrived(); round++) {
-              for (const { sink } of ways) sink.read();
-              await world.settle();
-              checkBooks();
-            }
-            for (const { sink, sent, over } of ways) {
-              // Of what was cancelled, what arrived is the beginning.
-              const due = over ? sent.slice(0, sink.messages.length) : sent;
-              expect(sink.messages.map(({ length }) => length)).toEqual(due);
-              sink.messages.forEach((message, index) => {
-                expect(Buffer.compare(message, pattern(sent[index]!))).toBe(0);
-              });
-              sink.read();
-            }
+          // While both sides read, all that was sent arrives.
+          const ways = streams
+            .flatMap(({ over, ...each }) => [each.client, each.server].map((way) => way && { ...way, over }))
+            .filter((way) => way !== undefined);
+          const arrived = () => ways.every(({ sink, sent, over }) => over || sink.messages.length === sent.length);
+          for (let round = 0; round < 200 && !arrived(); round++) {
+            for (const { sink } of ways) sink.read();
             await world.settle();
             checkBooks();
-            expect([client.stats().waitingForCredit, server.stats().waitingForCredit]).toEqual([0, 0]);
-            // What was read is granted again: at most half a window may be kept back.
-            expect(ledger.connection.client * 2).toBeGreaterThan(far.connectionWindowBytes);
-            expect(ledger.connection.server * 2).toBeGreaterThan(near.connectionWindowBytes);
-            client.close(0, "done");
-            await world.settle();
-          },
-        ),
-        { seed, numRuns: 50 },
-      );
-      expect(blocked).toBeGreaterThan(100);
-    },
-    30_000 * Number(process.env.TIMES ?? 1),
-  );
+          }
+          for (const { sink, sent, over } of ways) {
+            // Of what was cancelled, what arrived is the beginning.
+            const due = over ? sent.slice(0, sink.messages.length) : sent;
+            expect(sink.messages.map(({ length }) => length)).toEqual(due);
+            sink.messages.forEach((message, index) => {
+              expect(Buffer.compare(message, pattern(sent[index]!))).toBe(0);
+            });
+            sink.read();
+          }
+          await world.settle();
+          checkBooks();
+          expect([client.stats().waitingForCredit, server.stats().waitingForCredit]).toEqual([0, 0]);
+          // What was read is granted again: at most half a window may be kept back.
+          expect(ledger.connection.client * 2).toBeGreaterThan(far.connectionWindowBytes);
+          expect(ledger.connection.server * 2).toBeGreaterThan(near.connectionWindowBytes);
+          client.close(0, "done");
+          await world.settle();
+        },
+      ),
+      { seed, numRuns: 50 },
+    );
+    expect(blocked).toBeGreaterThan(100);
+  });
 });
