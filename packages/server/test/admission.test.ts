@@ -57,6 +57,18 @@ describe("a server's admission", () => {
     }
   });
 
+  test.each([
+    [{}, 5_000, Infinity],
+    [{ maxServerInFlight: 99 }, 50, Infinity],
+    [{ maxServerInFlight: 99, maxInFlightPerIp: 7 }, 7, 7],
+  ])("with %j gives an address %d calls, and this machine %d", (changes, far, near) => {
+    const door = admission(changes);
+    const shares = [peer("192.0.2.7"), peer("127.0.0.1", true)].map(
+      (from) => door.enter(from, false)!.source!.maxInFlight,
+    );
+    expect(shares).toEqual([far, near]);
+  });
+
   test("has room again when a handshake is done, a connection is gone, or time has passed", () => {
     const clock = new Stopped();
     const door = admission(
